@@ -1,0 +1,1 @@
+"""Zerodha (Kite Connect): a length-prefixed big-endian binary feed."""

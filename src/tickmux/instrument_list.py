@@ -1,0 +1,51 @@
+"""The instrument-list contract: where a broker publishes its instruments, and how a row becomes ours. Pure."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from tickmux.codec import Credentials
+from tickmux.instrument import Instrument
+
+
+class Download(msgspec.Struct, frozen=True, kw_only=True):
+    """One file to fetch. `filename` tells `parse` which of several files it reads; `json` makes it a POST body."""
+
+    url: str
+    filename: str
+    method: str = "GET"
+    headers: Mapping[str, str] = {}
+    json: Any = None
+
+
+class ListFormatError(ValueError):
+    """The data is not this broker's instrument list at all (an error page, another file); nothing is stored."""
+
+
+class InstrumentList(ABC):
+    """One reading of a broker's instrument list; an object serves one update and may carry facts between files.
+
+    `skipped` counts rows that became no instrument, by reason; a bad row is skipped and never fatal.
+    """
+
+    needs_login: ClassVar[bool]
+    """Whether `downloads` needs credentials."""
+    default_urls: ClassVar[Mapping[str, str]]
+
+    def __init__(self, urls: Mapping[str, str] | None = None) -> None:
+        self.urls = {**self.default_urls, **(urls or {})}
+        self.skipped: Counter[str] = Counter()
+
+    @abstractmethod
+    def downloads(self, credentials: Credentials | None) -> list[Download]:
+        """What to fetch, in the order in which `parse` wants it."""
+
+    @abstractmethod
+    def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
+        """The instruments of one file, as downloaded (content encodings undone, archives not).
+
+        Raises ListFormatError when the data is no such file. `filename` may be a user's own name for it.
+        """

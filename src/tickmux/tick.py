@@ -1,0 +1,89 @@
+"""What every feed is translated into: a tick, its depth, and the mode that it fills.
+
+Prices are rupees, times epoch milliseconds, quantities as the exchange counts them. A field that the
+wire frame does not determine is `None`, never 0, and is absent from every message that is made of it.
+"""
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from tickmux.instrument import Instrument
+
+
+class Mode(IntEnum):
+    """How much of an instrument is wanted; a higher mode contains the lower ones."""
+
+    LTP = 1
+    QUOTE = 2
+    DEPTH = 3
+
+
+class DepthLevel(msgspec.Struct, gc=False, omit_defaults=True):
+    """One price level of a book. `orders` is None where the feed does not count orders."""
+
+    price: float
+    quantity: int
+    orders: int | None = None
+
+
+class Depth(msgspec.Struct):
+    """A book, best level first on both sides. A side may be empty; it is never padded."""
+
+    buy: list[DepthLevel]
+    sell: list[DepthLevel]
+
+
+class Tick(msgspec.Struct, kw_only=True):
+    """What one wire message says about one instrument: only the fields that its bytes determine.
+
+    `mode` is the mode that the message fills. `close` is the previous close.
+    """
+
+    instrument: "Instrument"
+    mode: Mode
+    ltp: float | None = None
+    ltt: int | None = None
+    timestamp: int | None = None
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    close: float | None = None
+    volume: int | None = None
+    last_trade_quantity: int | None = None
+    avg_trade_price: float | None = None
+    total_buy_quantity: int | None = None
+    total_sell_quantity: int | None = None
+    oi: int | None = None
+    upper_circuit: float | None = None
+    lower_circuit: float | None = None
+    depth: Depth | None = None
+
+
+LTP_FIELDS = ("ltp", "ltt", "timestamp")
+QUOTE_FIELDS = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "last_trade_quantity",
+    "avg_trade_price",
+    "total_buy_quantity",
+    "total_sell_quantity",
+    "oi",
+    "upper_circuit",
+    "lower_circuit",
+)
+"""The fields that QUOTE adds to those of LTP; DEPTH adds `depth` to both."""
+
+
+def tick_fields(tick: Tick) -> dict[str, object]:
+    """The fields that `tick` determines, by the names of the client protocol; `depth` as plain dicts."""
+    found = {name: getattr(tick, name) for name in (*LTP_FIELDS, *QUOTE_FIELDS)}
+    fields: dict[str, object] = {name: value for name, value in found.items() if value is not None}
+    if tick.depth is not None:
+        fields["depth"] = msgspec.to_builtins(tick.depth)
+    return fields
