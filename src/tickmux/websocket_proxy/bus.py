@@ -1,0 +1,174 @@
+"""The ZeroMQ bus between feeds and proxy. The proxy's SUB binds, publishers connect.
+
+Two forms of message:
+- a batch, `[b"\\0" + feed id, msgpack [topic, payload, topic, payload, …]]`: our own feeds send the ticks of one
+  wire frame together, since a send costs several times what decoding a tick does;
+- a single, `[topic, payload]`: what publishers of OpenAlgo's topics send.
+
+Queues are bounded by the high-water mark; what does not fit is dropped where it is published, and counted.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+import zmq
+
+from tickmux.websocket_proxy.port_check import PortTaken, describe_taken
+
+BATCH_MARK = b"\0"
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+def batch_topic(feed_id: str) -> bytes:
+    """The first frame of a feed's batches."""
+    return BATCH_MARK + feed_id.encode()
+
+
+def unpack_batch(body: bytes) -> list[bytes]:
+    """Topics and payloads in turn; raises msgspec.DecodeError."""
+    return _unpack(body)
+
+
+class BusPublisher:
+    """One feed's way onto the bus. Not thread-safe: a loop of its own."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        feed_id: str,
+        *,
+        high_water_mark: int,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    ) -> None:
+        self._socket = (context or zmq.Context.instance()).socket(zmq.XPUB)
+        self._socket.setsockopt(zmq.SNDHWM, high_water_mark)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        # Without this a full queue drops silently; with it `send` says so, and the drop can be counted.
+        self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self._socket.connect(endpoint)
+        self._topic = batch_topic(feed_id)
+        self._ready = False
+        self.sent = 0
+        self.dropped = 0
+        """Ticks that found the queue full."""
+
+    async def wait_ready(self, timeout: float) -> bool:
+        """Waits until a subscriber has taken this publisher's topics; what is sent earlier reaches nobody."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._ready:
+                    self._read_subscriptions()
+                    if not self._ready:
+                        await _readable(self._socket)
+        except TimeoutError:
+            return False
+        return True
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        """Sends topics and payloads, in turn, as one message; never blocks."""
+        try:
+            self._socket.send(self._topic, zmq.SNDMORE | zmq.NOBLOCK)
+            self._socket.send(_pack(parts), zmq.NOBLOCK)
+            self.sent += len(parts) // 2
+        except zmq.Again:
+            self.dropped += len(parts) // 2
+
+    def close(self) -> None:
+        self._socket.close(0)
+
+    def _read_subscriptions(self) -> None:
+        while int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            if self._socket.recv(zmq.NOBLOCK)[:1] == b"\x01":
+                self._ready = True
+
+
+class BusSubscriber:
+    """The proxy's end: binds, takes everything, and hands messages to `on_message` in bounded drains.
+
+    ZeroMQ's descriptor is edge-triggered: a wake-up drains up to `DRAIN` messages, and comes back by itself while
+    more are waiting, so that clients' sockets get their turn in between.
+    """
+
+    DRAIN = 256
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        high_water_mark: int,
+        on_message: Callable[[bytes, bytes], None],
+        on_drained: Callable[[], None],
+    ) -> None:
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+        self._socket.setsockopt(zmq.RCVHWM, high_water_mark)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, 64 << 20)
+        try:
+            self._socket.bind(f"tcp://{host}:{port or '*'}")
+        except zmq.ZMQError as error:
+            self._socket.close(0)
+            if error.errno == zmq.EADDRINUSE:
+                raise PortTaken("ZMQ_PORT", host, port, describe_taken(host, port)) from None
+            raise
+        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
+        self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._on_message = on_message
+        self._on_drained = on_drained
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.malformed = 0
+        """Messages that had not two parts."""
+
+    @property
+    def port(self) -> int:
+        return int(self.endpoint.rpartition(":")[2])
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Polls from now on; only then do connecting publishers hear what is subscribed."""
+        self._loop = loop
+        loop.add_reader(self._socket.FD, self._drain)
+        loop.call_soon(self._drain)
+
+    def close(self) -> None:
+        if self._loop is not None:
+            self._loop.remove_reader(self._socket.FD)
+            self._loop = None
+        self._socket.close(0)
+
+    def _drain(self) -> None:
+        if self._loop is None:
+            return
+        receive, on_message = self._socket.recv, self._on_message
+        try:
+            for _ in range(self.DRAIN):
+                topic = receive(zmq.NOBLOCK)
+                if not self._socket.getsockopt(zmq.RCVMORE):
+                    self.malformed += 1
+                    continue
+                payload = receive(zmq.NOBLOCK)
+                if self._socket.getsockopt(zmq.RCVMORE):
+                    self._skip_rest()
+                    continue
+                on_message(topic, payload)
+        except zmq.Again:
+            self._on_drained()
+        else:
+            self._on_drained()
+            self._loop.call_soon(self._drain)
+
+    def _skip_rest(self) -> None:
+        self.malformed += 1
+        while self._socket.getsockopt(zmq.RCVMORE):
+            self._socket.recv(zmq.NOBLOCK)
+
+
+async def _readable(socket: zmq.Socket[bytes]) -> None:
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+    loop.add_reader(socket.FD, woken.set)
+    try:
+        await woken.wait()
+    finally:
+        loop.remove_reader(socket.FD)

@@ -1,0 +1,118 @@
+"""ConnectionPool: which connection carries which instrument. Opens connections when needed, closes them when empty.
+
+Owns the connections that it opens. Bounded by symbols × connections of each channel; beyond that a demand is refused
+with the numbers. All methods but `stop` are synchronous: a demand is decided at once, the wire follows.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tickmux.errors import CapacityExceeded
+from tickmux.instrument import Instrument
+from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter, Channel, Stream
+from tickmux.websocket_proxy.feed_connection import FeedConnection
+
+
+class PoolLimits(msgspec.Struct, frozen=True):
+    """What the user has set: None leaves the broker's default. `pooling` off means one connection a channel."""
+
+    symbols: int | None = None
+    connections: int | None = None
+    pooling: bool = True
+
+    def size(self, channel: Channel, *, main: bool) -> tuple[int, int]:
+        """(symbols, connections) of a channel, never above what the broker allows.
+
+        The user's numbers are about the broker's main channel; on side channels (a depth socket) they only lower.
+        """
+        symbols = self.symbols if self.symbols and main else min(channel.symbols, self.symbols or channel.symbols)
+        connections = (
+            self.connections
+            if self.connections and main
+            else min(channel.connections, self.connections or channel.connections)
+        )
+        return (
+            min(symbols, channel.symbol_limit),
+            min(connections, channel.connection_limit) if self.pooling else 1,
+        )
+
+
+class ConnectionPool:
+    """The connections of one broker session. `open_connection` makes and starts one: (channel, number) -> it."""
+
+    def __init__(
+        self,
+        adapter: BaseBrokerWebSocketAdapter,
+        limits: PoolLimits,
+        open_connection: Callable[[str, int], FeedConnection],
+    ) -> None:
+        self._adapter = adapter
+        self._open = open_connection
+        main = next(iter(adapter.channels))
+        self.sizes = {name: limits.size(channel, main=name == main) for name, channel in adapter.channels.items()}
+        """channel -> (symbols, connections)"""
+        self._connections: dict[str, dict[int, FeedConnection]] = {name: {} for name in adapter.channels}
+        self._carriers: dict[tuple[str, Instrument], FeedConnection] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def connections(self) -> list[FeedConnection]:
+        return [connection for group in self._connections.values() for connection in group.values()]
+
+    def apply(self, instrument: Instrument, streams: Sequence[Stream]) -> None:
+        """Makes `streams` what the instrument is subscribed as; empty unsubscribes it.
+
+        Raises CapacityExceeded and changes nothing when there is no room.
+        """
+        wanted = dict(streams)
+        places = {channel: self._place(channel, instrument, kind) for channel, kind in wanted.items()}
+        for channel, connection in places.items():
+            chosen = connection or self._open_next(channel)
+            old = self._carriers.get((channel, instrument))
+            if old is not None and old is not chosen:
+                self._release(channel, instrument, old)
+            self._carriers[channel, instrument] = chosen
+            chosen.want(instrument, wanted[channel])
+        for channel in self._connections:
+            if channel not in wanted and (old := self._carriers.get((channel, instrument))) is not None:
+                self._release(channel, instrument, old)
+
+    async def stop(self) -> None:
+        """Stops all connections, those too that are closing already."""
+        closing = [connection.stop() for connection in self.connections()]
+        for group in self._connections.values():
+            group.clear()
+        self._carriers.clear()
+        await asyncio.gather(*closing, *self._closing)
+
+    def _place(self, channel: str, instrument: Instrument, kind: str) -> FeedConnection | None:
+        """The open connection with room; None when a new one may be opened; raises CapacityExceeded."""
+        symbols, connections = self.sizes[channel]
+        group = self._connections[channel]
+        carrier = self._carriers.get((channel, instrument))
+        for connection in sorted(group.values(), key=lambda one: (one is not carrier, one.number)):
+            load = dict(connection.load)
+            if connection is carrier:
+                load[connection.wanted[instrument]] -= 1
+            load[kind] = load.get(kind, 0) + 1
+            if self._adapter.fits(channel, load, symbols):
+                return connection
+        if len(group) >= connections:
+            raise CapacityExceeded(self._adapter.name, connections, symbols)
+        return None
+
+    def _open_next(self, channel: str) -> FeedConnection:
+        group = self._connections[channel]
+        number = next(n for n in range(len(group) + 1) if n not in group)
+        group[number] = connection = self._open(channel, number)
+        return connection
+
+    def _release(self, channel: str, instrument: Instrument, connection: FeedConnection) -> None:
+        self._carriers.pop((channel, instrument), None)
+        connection.drop(instrument)
+        if not connection.wanted:
+            del self._connections[channel][connection.number]
+            task = asyncio.get_running_loop().create_task(connection.stop())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)

@@ -1,0 +1,185 @@
+"""From the bus to the clients' buffers: throttle, last-value cache, one frame for many.
+
+The hot path looks a topic up, builds one frame a lane and appends the same bytes to every reading subscriber's
+buffer; a buffer is written once per drain. Nothing here parses a payload of our own feeds.
+
+Owns one timer. Bounded by the index: the heap of due lanes holds a lane at most once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from tickmux.websocket_proxy.bus import BATCH_MARK, unpack_batch
+from tickmux.websocket_proxy.foreign import normalized
+from tickmux.websocket_proxy.frames import spliced_text_frame
+from tickmux.websocket_proxy.rendering import render
+from tickmux.websocket_proxy.subscription_index import (
+    Lane,
+    LaneKey,
+    Slot,
+    Subscriber,
+    SubscriptionIndex,
+    Topic,
+)
+
+
+class Client(Subscriber, Protocol):
+    """What the dispatcher needs of a client session."""
+
+    @property
+    def pending(self) -> list[bytes]:
+        """Frames that wait for `flush`."""
+
+    def flush(self) -> None:
+        """Writes what is pending with one call."""
+
+
+C = TypeVar("C", bound=Client)
+
+
+class Dispatcher(Generic[C]):
+    """Delivers bus messages to the subscribers in `index`; `clock` gives seconds, monotonic."""
+
+    def __init__(self, index: SubscriptionIndex[C], clock: Callable[[], float]) -> None:
+        self._index = index
+        self._clock = clock
+        self._touched: dict[Lane[C], None] = {}
+        self._due: list[tuple[float, int, Lane[C]]] = []
+        self._order = count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._now = 0.0
+        self.delivered = 0
+        """Frames appended to buffers."""
+        self.received = 0
+        """Payloads taken from the bus."""
+        self.conflated = 0
+        """Payloads that a newer one replaced within a throttle interval."""
+        self.unrouted = 0
+        """Payloads that nobody subscribes to (any more)."""
+        self.malformed = 0
+        """Bus messages that are none of ours or whose payload is no tick."""
+
+    # -- hot path -----------------------------------------------------------------------------------------
+
+    def on_message(self, topic: bytes, body: bytes) -> None:
+        """Takes one bus message; its frames wait in the buffers until `flush`."""
+        if self._now == 0.0:
+            self._now = self._clock()  # one reading a drain: its ticks arrived together
+        if topic[:1] == BATCH_MARK:
+            try:
+                parts = unpack_batch(body)
+            except msgspec.DecodeError:
+                self.malformed += 1
+                return
+            by_name = self._index.by_name
+            names = iter(parts)
+            for name, payload in zip(names, names, strict=False):
+                found = by_name.get(name)
+                if found is None or found.foreign:
+                    self.unrouted += 1
+                else:
+                    self._deliver(found, payload)
+            return
+        found = self._index.by_name.get(topic)
+        if found is None or not found.foreign:
+            self.unrouted += 1
+            return
+        checked = normalized(body, found.key)
+        if checked is None:
+            self.malformed += 1
+        else:
+            self._deliver(found, checked)
+
+    def _deliver(self, topic: Topic[C], payload: bytes) -> None:
+        self.received += 1
+        topic.payload = payload
+        topic.count += 1
+        now = self._now
+        for lane in topic.lane_list:
+            if lane.throttle:
+                if lane.waiting:
+                    self.conflated += 1
+                    continue
+                if now < lane.due:
+                    lane.waiting = True
+                    heappush(self._due, (lane.due, next(self._order), lane))
+                    continue
+                lane.due = now + lane.throttle
+            self._send(lane, payload)
+
+    def _send(self, lane: Lane[C], payload: bytes) -> None:
+        topic = lane.topic
+        lane.sent = topic.count
+        appends = lane.appends
+        if not appends:
+            return
+        if lane.key[:3] == _PLAIN:
+            frame = spliced_text_frame(topic.prefix, payload)
+        else:
+            frame = render(topic, lane.key, payload, topic.count)
+        for append in appends.values():
+            append(frame)
+        self.delivered += len(appends)
+        self._touched[lane] = None
+
+    def flush(self) -> None:
+        """Ends a drain: writes every touched buffer once, and sees to the next due lane."""
+        self._now = 0.0
+        touched = self._touched
+        if touched:
+            self._touched = {}
+            for lane in touched:
+                for client in tuple(lane.appends):
+                    if client.pending:
+                        client.flush()
+        if self._due and self._timer is None:
+            self._arm()
+
+    # -- trailing edge ------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, self._due[0][0] - self._clock()), self._on_due)
+
+    def _on_due(self) -> None:
+        """The throttle intervals that have ended: the newest payload of each goes out."""
+        self._timer = None
+        now = self._clock()
+        while self._due and self._due[0][0] <= now:
+            _, _, lane = heappop(self._due)
+            lane.waiting = False
+            payload = lane.topic.payload
+            # A lane whose last subscriber has left is no longer in its topic.
+            if payload is not None and lane.holders:
+                lane.due = now + lane.throttle
+                self._send(lane, payload)
+        self.flush()
+
+    # -- one client ---------------------------------------------------------------------------------------
+
+    def snapshot(self, client: C, lane_key: LaneKey, name: bytes, fallback: bytes | None) -> None:
+        """Shows a new subscriber the last known value, if there is one, marked as such."""
+        topic = self._index.by_name[name]
+        payload = topic.payload if topic.payload is not None else fallback
+        if payload is not None:
+            client.append(render(topic, lane_key, payload, topic.count, snapshot=True))
+
+    def catch_up(self, client: C, marks: dict[Slot, int]) -> None:
+        """Gives a client that reads again the newest value of each subscription that went on without it."""
+        for slot, (topic, lane) in self._index.held(client).items():
+            if topic.payload is not None and topic.count != marks.get(slot, topic.count):
+                client.append(render(topic, lane.key, topic.payload, topic.count))
+                self.delivered += 1
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_PLAIN = ("envelope", "json", False)

@@ -1,0 +1,45 @@
+"""What a feed is doing, in the words of the client protocol, and what it has counted."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class FeedState(StrEnum):
+    """State of one broker session's feed (client protocol, section "Feed status")."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"
+    RECONNECTING = "reconnecting"
+    AUTH_EXPIRED = "auth_expired"
+    MARKET_CLOSED = "market_closed"
+    STOPPED = "stopped"
+
+
+class FeedStatus(msgspec.Struct, frozen=True):
+    """A feed's state since when (epoch ms), for a person to read, and how many instruments it serves."""
+
+    state: FeedState
+    since: int
+    message: str
+    symbols: int
+
+
+class FeedCounters(msgspec.Struct):
+    """What a feed has counted since it started."""
+
+    connects: int = 0
+    reconnects: int = 0
+    frames: int = 0
+    bytes: int = 0
+    ticks: int = 0
+    heartbeats: int = 0
+    malformed: int = 0
+    unknown: int = 0
+    unrouted: int = 0
+    broker_errors: int = 0
+    auth_failures: int = 0
+    stalls: int = 0
+    refused: int = 0
+    bus_dropped: int = 0

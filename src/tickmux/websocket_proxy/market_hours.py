@@ -1,0 +1,42 @@
+"""When an exchange trades, so that a quiet evening is not taken for a dead feed; pure."""
+
+from collections.abc import Collection, Iterable
+from datetime import date, datetime, time
+
+from tickmux.login import IST
+
+_EQUITY = (time(9, 0), time(15, 30))  # from the pre-open session on
+_CURRENCY = (time(9, 0), time(17, 0))
+_COMMODITY = (time(9, 0), time(23, 55))
+_ALWAYS = (time(0, 0), time(23, 59, 59, 999999))
+
+_HOURS = {
+    "NSE": _EQUITY, "BSE": _EQUITY, "NFO": _EQUITY, "BFO": _EQUITY, "NSE_INDEX": _EQUITY, "BSE_INDEX": _EQUITY,
+    "CDS": _CURRENCY, "BCD": _CURRENCY, "CDS_INDEX": _CURRENCY,
+    "MCX": _COMMODITY, "NCO": _COMMODITY, "NCDEX": _COMMODITY, "MCX_INDEX": _COMMODITY,
+}  # fmt: skip
+
+
+class MarketHours:
+    """Trading hours by exchange on Indian clocks: Monday to Friday, holidays excepted.
+
+    A special session (a Saturday, Muhurat trading) counts as closed: ticks still flow, only their absence is not
+    taken for a fault.
+    """
+
+    def __init__(self, holidays: Collection[date] = (), *, always_open: bool = False) -> None:
+        self._holidays = frozenset(holidays)
+        self._always_open = always_open
+
+    def is_open(self, exchange: str, when: datetime) -> bool:
+        """Whether `exchange` trades at `when` (aware)."""
+        if self._always_open or exchange in ("CRYPTO", "GLOBAL_INDEX"):
+            return True
+        local = when.astimezone(IST)
+        if local.weekday() >= 5 or local.date() in self._holidays:
+            return False
+        opens, closes = _HOURS.get(exchange, _ALWAYS)
+        return opens <= local.time() < closes
+
+    def any_open(self, exchanges: Iterable[str], when: datetime) -> bool:
+        return any(self.is_open(exchange, when) for exchange in exchanges)

@@ -1,0 +1,283 @@
+"""Requests and answers of the client protocol as typed structs; pure.
+
+`parse_request` turns one text frame into a request, or raises RequestError. Items of a subscription that make
+no sense do not spoil the others: they carry their own error.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from tickmux.errors import ErrorCode, RequestError
+from tickmux.instrument import EXCHANGES
+from tickmux.tick import Mode
+from tickmux.websocket_proxy.mapping import (
+    DEFAULT_DEPTH,
+    parse_depth,
+    parse_exchange,
+    parse_mode,
+    shown,
+)
+
+MAX_SYMBOL_LENGTH = 64
+MAX_THROTTLE_MS = 60_000
+_EXCHANGE_PREFIXES = frozenset(EXCHANGES)
+
+
+class Options(msgspec.Struct, frozen=True):
+    """`options` of `authenticate`; everything off by default, so that old clients see only what they know."""
+
+    format: Literal["envelope", "flat"] = "envelope"
+    encoding: Literal["json", "msgpack"] = "json"
+    feed_status: bool = False
+    sequence: bool = False
+    throttle_ms: int | None = None
+
+
+class Authenticate(msgspec.Struct, frozen=True):
+    request_id: Any
+    api_key: str
+    options: Options
+
+    def __repr__(self) -> str:
+        return "Authenticate(…)"
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One instrument of a request. `mode` None: not named. `error` set: the item makes no sense."""
+
+    symbol: str
+    exchange: str
+    mode: Mode | None = None
+    depth: int = DEFAULT_DEPTH
+    throttle_ms: int | None = None
+    error: RequestError | None = None
+
+
+class Subscribe(msgspec.Struct, frozen=True):
+    request_id: Any
+    items: list[Item]
+
+
+class Unsubscribe(msgspec.Struct, frozen=True):
+    request_id: Any
+    items: list[Item]
+
+
+class Ping(msgspec.Struct, frozen=True):
+    request_id: Any
+    timestamp: Any
+    ping_id: Any
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A request without parameters; `action` is one of `_COMMANDS`."""
+
+    request_id: Any
+    action: str
+
+
+Request: TypeAlias = Authenticate | Subscribe | Unsubscribe | Ping | Command
+
+_COMMANDS = frozenset(
+    {
+        "unsubscribe_all",
+        "list_subscriptions",
+        "get_broker_info",
+        "get_supported_brokers",
+        "pong",
+        "subscribe_orders",
+        "unsubscribe_orders",
+    }
+)
+_ACTIONS = ("authenticate", "subscribe", "unsubscribe", "ping", *sorted(_COMMANDS))
+_decode = msgspec.json.Decoder().decode
+
+
+class BadRequest(RequestError):
+    """A request that cannot be carried out as a whole; remembers what has to be echoed."""
+
+    def __init__(self, code: ErrorCode, message: str, request_id: Any = None, *, of_auth: bool = False) -> None:
+        super().__init__(code, message)
+        self.request_id = request_id
+        self.of_auth = of_auth
+
+
+def parse_request(frame: bytes | str, max_items: int) -> Request:
+    """The request in one text frame. Raises BadRequest with the protocol's code."""
+    try:
+        message = _decode(frame)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise BadRequest(
+            ErrorCode.INVALID_JSON,
+            f"the frame is not valid JSON ({str(error)[:80]}): send one JSON object per text frame",
+        ) from None
+    if not isinstance(message, dict):
+        raise BadRequest(ErrorCode.INVALID_JSON, 'the frame is JSON but no object: send {"action":…}')
+    request_id = _scalar(message.get("request_id"))
+    action = message.get("action", message.get("type"))
+    name = action.strip().lower() if isinstance(action, str) else None
+    try:
+        if name in ("authenticate", "auth"):
+            return _authenticate(message, request_id)
+        if name == "subscribe":
+            return Subscribe(request_id, _items(message, max_items))
+        if name == "unsubscribe":
+            return Unsubscribe(request_id, _items(message, max_items))
+    except BadRequest:
+        raise
+    except RequestError as error:
+        raise BadRequest(error.code, error.message, request_id) from None
+    if name == "ping":
+        return Ping(request_id, _scalar(message.get("timestamp")), _scalar(message.get("_pingId")))
+    if name in _COMMANDS:
+        return Command(request_id, name)
+    raise BadRequest(
+        ErrorCode.INVALID_ACTION,
+        f"action {shown(action)} is unknown: use one of {', '.join(_ACTIONS)}",
+        request_id,
+    )
+
+
+def _authenticate(message: dict[str, Any], request_id: Any) -> Authenticate:
+    key = message.get("api_key", message.get("apikey"))
+    if not isinstance(key, str) or not key.strip() or len(key) > 512:
+        raise BadRequest(
+            ErrorCode.AUTHENTICATION_ERROR,
+            "authenticate needs api_key, a text of your API key",
+            request_id,
+            of_auth=True,
+        )
+    given = message.get("options")
+    try:
+        options = Options() if given is None else msgspec.convert(given, Options)
+        if options.throttle_ms is not None:
+            _check_throttle(options.throttle_ms)
+    except (msgspec.ValidationError, RequestError) as error:
+        raise BadRequest(
+            ErrorCode.INVALID_PARAMETERS, f"options of authenticate: {str(error)[:200]}", request_id
+        ) from None
+    return Authenticate(request_id, key.strip(), options)
+
+
+def _items(message: dict[str, Any], max_items: int) -> list[Item]:
+    given = message.get("symbols", message.get("instruments"))
+    if given is None:
+        if "symbol" not in message:
+            raise RequestError(
+                ErrorCode.INVALID_PARAMETERS, "name instruments: symbol and exchange, or a list of them under symbols"
+            )
+        given = [message]
+    elif isinstance(given, (dict, str)):
+        given = [given]
+    if not isinstance(given, list) or not given:
+        raise RequestError(
+            ErrorCode.INVALID_PARAMETERS,
+            "symbols must be a list, not empty, of objects or of strings such as NSE:SBIN",
+        )
+    if len(given) > max_items:
+        raise RequestError(
+            ErrorCode.SUBSCRIPTION_LIMIT, f"{len(given)} instruments in one request: at most {max_items} are taken"
+        )
+    # What the message says for all its items is checked once: a wrong mode there spoils the whole request.
+    mode = parse_mode(message["mode"]) if message.get("mode") is not None else None
+    depth_given = message.get("depth", message.get("depth_level"))
+    depth = parse_depth(depth_given) if depth_given is not None else DEFAULT_DEPTH
+    throttle = _throttle(message)
+    exchange = message.get("exchange")
+    return [_item(entry, exchange, mode, depth, throttle) for entry in given]
+
+
+def _item(entry: Any, exchange: Any, mode: Mode | None, depth: int, throttle: int | None) -> Item:
+    symbol: Any = ""
+    try:
+        if isinstance(entry, str):
+            head, _, tail = entry.strip().partition(":")
+            if tail and head.upper() in _EXCHANGE_PREFIXES:
+                exchange, symbol = head, tail
+            else:
+                symbol = entry
+        elif isinstance(entry, dict):
+            symbol = entry.get("symbol")
+            exchange = entry.get("exchange", exchange)
+            if entry.get("mode") is not None:
+                mode = parse_mode(entry["mode"])
+            given = entry.get("depth", entry.get("depth_level"))
+            if given is not None:
+                depth = parse_depth(given)
+            own = _throttle(entry)
+            throttle = throttle if own is None else own
+        else:
+            raise RequestError(
+                ErrorCode.INVALID_PARAMETERS, f"{shown(entry)} names no instrument: send an object or NSE:SBIN"
+            )
+        symbol, suffix = _split_depth(symbol)
+        depth = suffix or depth
+        return Item(symbol, parse_exchange(exchange), mode, depth, throttle)
+    except RequestError as error:
+        return Item(_text(symbol), _text(exchange), mode, depth, throttle, error)
+
+
+def _split_depth(symbol: Any) -> tuple[str, int]:
+    """`SBIN:50` is SBIN with 50 levels; without a suffix the depth is 0."""
+    if not isinstance(symbol, str) or not (name := symbol.strip().upper()):
+        raise RequestError(ErrorCode.INVALID_PARAMETERS, "symbol is missing: send its name as text, such as SBIN")
+    name, colon, level = name.partition(":")
+    depth = parse_depth(level) if colon else 0
+    if not name or len(name) > MAX_SYMBOL_LENGTH or not name.isprintable():
+        raise RequestError(
+            ErrorCode.INVALID_PARAMETERS,
+            f"symbol {shown(symbol)} is none: at most {MAX_SYMBOL_LENGTH} printable characters",
+        )
+    return name, depth
+
+
+def _throttle(holder: dict[str, Any]) -> int | None:
+    given = holder.get("throttle_ms")
+    return None if given is None else _check_throttle(given)
+
+
+def _check_throttle(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_THROTTLE_MS:
+        raise RequestError(
+            ErrorCode.INVALID_PARAMETERS, f"throttle_ms {shown(value)} is none: use 0 to {MAX_THROTTLE_MS}"
+        )
+    return value
+
+
+def _text(value: Any) -> str:
+    return value[:MAX_SYMBOL_LENGTH] if isinstance(value, str) else ""
+
+
+def _scalar(value: Any) -> Any:
+    """What is echoed to the client: a scalar of bounded size, anything else is not echoed."""
+    if isinstance(value, str):
+        return value[:256]
+    return value if isinstance(value, (int, float)) else None
+
+
+# -- answers ---------------------------------------------------------------------------------------------
+
+
+def answer(request_id: Any, **fields: Any) -> dict[str, Any]:
+    """An answer with `request_id` echoed when there was one."""
+    if request_id is not None:
+        fields["request_id"] = request_id
+    return fields
+
+
+def error_answer(error: RequestError, request_id: Any = None) -> dict[str, Any]:
+    """An error answer: without `type` (the Excel add-in knows errors by that)."""
+    return answer(request_id, status="error", code=error.code.value, message=error.message)
+
+
+def auth_error(error: RequestError, request_id: Any = None) -> dict[str, Any]:
+    """A failed authentication: the one error that has a `type`."""
+    return answer(request_id, type="auth", status="error", code=error.code.value, message=error.message)
+
+
+def overall(verdicts: list[bool]) -> str:
+    """`success`, `partial` or `error`, from the verdicts of all items."""
+    if all(verdicts):
+        return "success"
+    return "partial" if any(verdicts) else "error"
