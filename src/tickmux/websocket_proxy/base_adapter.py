@@ -28,7 +28,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
 
     symbols, connections: pool size by default; `max_*` is what the broker allows (the same unless given).
     batch:          instruments in one subscribe frame.
-    frame_gap:      least seconds between two outgoing frames.
+    frame_gap:      least seconds between the frames of two calls; those of one call go out back to back.
     heartbeat_interval: seconds between the codec's `heartbeat_frames`, None where there are none.
     ping_interval:  seconds between WebSocket pings, None to send none.
     stall_after:    seconds without any incoming frame (data, heartbeats, pings, pongs) after which the

@@ -116,7 +116,8 @@ class FeedConnection:
         self._changed = asyncio.Event()
         self._codec: FeedCodec | None = None
         self._link: Link | None = None
-        self._outbox: deque[Frame] = deque()
+        self._outbox: deque[list[Frame]] = deque()
+        """Groups of frames; those of one call go out back to back, the channel's gap lies between calls."""
         self._refused: set[Instrument] = set()
         self._ready = False
         self._failure: Exception | None = None
@@ -205,7 +206,7 @@ class FeedConnection:
             self._link = link
             try:
                 self.host.counters.connects += 1
-                self._outbox.extend(codec.open_frames(credentials))
+                self._outbox.append(codec.open_frames(credentials))
                 await self._attend(link, codec, began)
             finally:
                 self._part(link, codec)
@@ -261,13 +262,14 @@ class FeedConnection:
                 link.ping()
                 ping_at = now + (channel.ping_interval or 0.0)
             if now >= beat_at:
-                self._outbox.extendleft(reversed(codec.heartbeat_frames()))
+                self._outbox.appendleft(codec.heartbeat_frames())
                 beat_at = now + (channel.heartbeat_interval or 0.0)
             if live and not self._outbox:
                 self._changed.clear()
                 self._reconcile(codec)
             if self._outbox:
-                await self._send(link, codec, self._outbox.popleft())
+                for frame in self._outbox.popleft():
+                    await self._send(link, codec, frame)
                 await self._nap(link, channel.frame_gap if self._outbox else 0.0)
                 continue
             deadline = min(ping_at, beat_at, self._last_sign + channel.stall_after, now + 1.0)
@@ -327,13 +329,13 @@ class FeedConnection:
         batch = self.channel.batch
         for kind, instruments in gone.items():  # first, so that the limits are never exceeded
             for part in _batches(instruments, batch):
-                self._outbox.extend(codec.unsubscribe(part, kind))
+                self._outbox.append(codec.unsubscribe(part, kind))
         for (old, kind), instruments in other.items():
             for part in _batches(instruments, batch):
-                self._outbox.extend(codec.change(part, old, kind))
+                self._outbox.append(codec.change(part, old, kind))
         for kind, instruments in fresh.items():
             for part in _batches(instruments, batch):
-                self._outbox.extend(codec.subscribe(part, kind))
+                self._outbox.append(codec.subscribe(part, kind))
         if fresh and not self.last_tick:
             self.last_tick = self._clock()  # from now on a tick may be expected
 
@@ -415,7 +417,7 @@ class FeedConnection:
             if self._link is not None and not isinstance(reply, HttpRequest):
                 self._link.send(reply)
             else:
-                self._outbox.appendleft(reply)
+                self._outbox.appendleft([reply])
         match decoded.event:
             case Event.HEARTBEAT:
                 counters.heartbeats += 1
