@@ -45,7 +45,8 @@ class UnknownBroker(LookupError):
 @cache
 def broker_names() -> tuple[str, ...]:
     """All brokers that can be loaded, sorted; ours win over entry points of the same name."""
-    built_in = {module.name for module in pkgutil.iter_modules(tickmux.broker.__path__) if module.name[0] != "_"}
+    modules = pkgutil.iter_modules(tickmux.broker.__path__)
+    built_in = {module.name for module in modules if module.ispkg and module.name[0] != "_"}
     return tuple(sorted(built_in | {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}))
 
 

@@ -195,9 +195,6 @@ class ClientSession(picows.WSListener):
 
     def _receive(self, message: bytes) -> None:
         self._proxy.counters.requests += 1
-        if message == b"ping":  # the Excel add-in's keep-alive: bare text
-            self._control(text_frame(b"pong"))
-            return
         full = len(self._inbox) >= INBOX_REQUESTS or self._inbox_bytes + len(message) > INBOX_BYTES
         if full or not self._within_rate():
             self._proxy.counters.rate_limited += 1
@@ -234,6 +231,9 @@ class ClientSession(picows.WSListener):
             self._worker = None
 
     async def _carry_out(self, message: bytes) -> None:
+        if message == b"ping":  # the Excel add-in's keep-alive: bare text
+            self._control(text_frame(b"pong"))
+            return
         request_id: Any = None
         try:
             request = parse_request(message, self._proxy.limits.max_subscriptions)

@@ -1,6 +1,6 @@
 """Zerodha's endpoints, limits and hand-shake (specification sections 1 to 4, 7 and 10)."""
 
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -18,6 +18,12 @@ from tickmux.websocket_proxy.base_adapter import (
 
 _KINDS = {Mode.LTP: "ltp", Mode.QUOTE: "quote", Mode.DEPTH: "full"}
 _AUTH_WORDS = ("403", "unauthorized", "tokenexception")
+
+
+def bare_token(stored: str) -> str:
+    """The access token of a stored one, which may read `api_key:access_token` (section 2)."""
+    head, colon, tail = stored.strip().partition(":")
+    return tail.strip() if colon else head
 
 
 class ZerodhaAdapter(BaseBrokerWebSocketAdapter):
@@ -57,8 +63,9 @@ class ZerodhaAdapter(BaseBrokerWebSocketAdapter):
         return ZerodhaCodec()
 
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
-        query = urlencode({"api_key": credentials["api_key"], "access_token": credentials["access_token"]})
-        return Endpoint(f"{self.urls['feed']}?{query}", {"X-Kite-Version": "3"})
+        keys = {"api_key": credentials["api_key"], "access_token": bare_token(credentials["access_token"])}
+        query = urlencode(keys, quote_via=quote, safe="")
+        return Endpoint(f"{self.urls['feed']}?{query}", {"X-Kite-Version": "3", "User-Agent": "tickmux"})
 
     def close_failure(self, code: int, reason: str) -> Exception | None:
         if any(word in reason.lower() for word in _AUTH_WORDS):

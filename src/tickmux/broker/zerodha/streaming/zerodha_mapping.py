@@ -3,6 +3,7 @@
 Every packet is a complete record of its mode, so the decoder keeps no state beyond its routes.
 """
 
+import re
 import struct
 from collections.abc import Hashable, Sequence
 
@@ -33,6 +34,9 @@ class _TextMessage(msgspec.Struct):
     data: object = None
 
 
+_AUTH_WORDS = re.compile(r"authori[sz]|authenti|(?<!instrument )(?<!instrument_)token(?!s)", re.IGNORECASE)
+"""What an `error` text says when the session is refused (section 10); instrument tokens are another matter."""
+
 _decode_text = msgspec.json.Decoder(_TextMessage).decode
 _encode = msgspec.json.encode
 
@@ -42,7 +46,10 @@ class ZerodhaCodec(FeedCodec):
 
     def wire_key(self, instrument: Instrument) -> Hashable:
         """The instrument token, unique across exchanges: it contains its segment (section 5.3)."""
-        return int(instrument.token)
+        token = int(instrument.token)
+        if token & 0xFF not in SEGMENT_DIVISORS:
+            raise ValueError(f"{instrument.symbol}: segment {token & 0xFF} has no known price divisor")
+        return token
 
     def subscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
         # `subscribe` alone yields quote mode; the mode must follow for the same tokens (section 4).
@@ -80,10 +87,11 @@ class ZerodhaCodec(FeedCodec):
                 continue
             token, raw_last = _LTP(frame, start)
             instrument = routes.get(token)
-            divisor = SEGMENT_DIVISORS.get(token & 0xFF)
-            if instrument is None or divisor is None:
+            if instrument is None:
                 decoded.unrouted += 1
-            elif length == 8:
+                continue
+            divisor = SEGMENT_DIVISORS[token & 0xFF]  # wire_key lets no other segment in
+            if length == 8:
                 if raw_last:
                     ticks.append(Tick(instrument=instrument, mode=Mode.LTP, ltp=raw_last / divisor))
             elif length <= 32:
@@ -153,15 +161,14 @@ def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
 def _decode_postback(text: str) -> Decoded:
     try:
         message = _decode_text(text)
-    except (msgspec.DecodeError, UnicodeError):
-        return Decoded(event=Event.MALFORMED, message="text frame is no JSON object")
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Decoded(unknown=1)  # text that is no JSON object is ignored (section 5.6)
     if message.type == "order":
         return Decoded(event=Event.ORDER)
     if message.type == "error":
         words = str(message.data)[:200]
-        refused = any(word in words.lower() for word in ("token", "authori", "authenti"))
-        return Decoded(event=Event.AUTH_ERROR if refused else Event.ERROR, message=words)
-    return Decoded(event=Event.ACK if message.type == "message" else None)
+        return Decoded(event=Event.AUTH_ERROR if _AUTH_WORDS.search(words) else Event.ERROR, message=words)
+    return Decoded()  # notices, and kinds of text that mean nothing to a feed
 
 
 def _tokens(instruments: Sequence[Instrument]) -> list[int]:

@@ -1,0 +1,129 @@
+"""Zerodha's login: the browser gives a request token, which buys an access token (specification section 2).
+
+`Credentials.values` has `api_key`, `access_token` and, after a login of ours, `user_id`.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import quote, urlencode
+
+import httpx
+import msgspec
+
+from tickmux.broker.zerodha.streaming.zerodha_adapter import ZerodhaAdapter, bare_token
+from tickmux.codec import Credentials
+from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
+
+_EXPIRY_HOUR = 6  # IST; the token may live longer, but nothing promises it
+
+
+class _Session(msgspec.Struct):
+    access_token: str = ""
+    user_id: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    """Kite's envelope: `data` on success, `error_type` and `message` otherwise."""
+
+    status: str = ""
+    data: _Session | None = None
+    error_type: str | None = None
+    message: str | None = None
+
+
+class ZerodhaLogin(LoginFlow):
+    """Browser login with a redirect to the URL that the app is registered with at developers.kite.trade."""
+
+    kind = LoginKind.REDIRECT
+    fields = (
+        Field(name="api_key", label="API key", help="of your app on developers.kite.trade"),
+        Field(name="api_secret", label="API secret", help="shown beside the API key", secret=True),
+    )
+    token_fields = (
+        Field(name="access_token", label="Access token", help="or api_key:access_token", secret=True, remember=False),
+        Field(name="api_key", label="API key", help="leave empty if it was part of the token", optional=True),
+    )
+    default_urls = ZerodhaAdapter.default_urls
+
+    async def begin(self, values: Mapping[str, str], redirect_uri: str, http: httpx.AsyncClient) -> str | None:
+        return f"{self.urls['login']}?{urlencode({'v': '3', 'api_key': _needed(values, 'api_key')}, quote_via=quote)}"
+
+    async def exchange(
+        self,
+        values: Mapping[str, str],
+        callback: Mapping[str, str],
+        redirect_uri: str,
+        http: httpx.AsyncClient,
+        now: datetime,
+    ) -> Credentials:
+        api_key, secret = _needed(values, "api_key"), _needed(values, "api_secret")
+        request_token = callback.get("request_token", "").strip()
+        if not request_token or callback.get("status", "success") != "success":
+            raise LoginFailed("Zerodha did not confirm the login in the browser: start the login again")
+        form = {
+            "api_key": api_key,
+            "request_token": request_token,
+            "checksum": hashlib.sha256(f"{api_key}{request_token}{secret}".encode()).hexdigest(),
+        }
+        url = f"{self.urls['api']}/session/token"
+        try:
+            response = await http.post(url, data=form, headers={"X-Kite-Version": "3"})
+        except httpx.HTTPError as error:
+            raise LoginFailed(
+                f"Zerodha cannot be reached ({type(error).__name__}): check the network, then log in again"
+            ) from error
+        session = _session(response)
+        found = {"api_key": api_key, "access_token": session.access_token}
+        if session.user_id:
+            found["user_id"] = session.user_id
+        return Credentials(found, next_ist(_EXPIRY_HOUR, 0, now))
+
+    def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
+        pasted = _needed(values, "access_token")
+        token = bare_token(pasted)
+        key, colon, _ = pasted.partition(":")
+        api_key = (key if colon else values.get("api_key", "")).strip()
+        if not api_key:
+            raise LoginFailed("the API key is missing: give it, or paste the token as api_key:access_token")
+        if not token or any(char.isspace() for char in token):
+            raise LoginFailed("this is no access token: copy it again, without spaces, or log in with the browser")
+        return Credentials({"api_key": api_key, "access_token": token}, next_ist(_EXPIRY_HOUR, 0, now))
+
+
+def _needed(values: Mapping[str, str], name: str) -> str:
+    value = values.get(name, "").strip()
+    if not value:
+        raise LoginFailed(f"the {name.replace('_', ' ').replace('api', 'API')} is missing")
+    return value
+
+
+def _session(response: httpx.Response) -> _Session:
+    """The session in Kite's answer, or the LoginFailed that says what to do about its refusal."""
+    try:
+        answer = msgspec.json.decode(response.content, type=_Answer)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        answer = _Answer()
+    if response.is_success and answer.status == "success" and answer.data and answer.data.access_token:
+        return answer.data
+    raise LoginFailed(_advice(response.status_code, answer.error_type or "", (answer.message or "").lower()))
+
+
+def _advice(status: int, error: str, message: str) -> str:
+    """What the user should do. The broker's own words stay out: they may repeat what was sent."""
+    if status == 429:
+        return "Zerodha is refusing logins for now (too many requests): wait a minute, then log in again"
+    if status >= 500:
+        return f"Zerodha has a problem of its own (HTTP {status}): try again in a few minutes"
+    if "checksum" in message:
+        return "Zerodha did not accept the API secret: check it at developers.kite.trade, then log in again"
+    if "api_key" in message or "api key" in message:
+        return "Zerodha does not know the API key: check it at developers.kite.trade, then log in again"
+    if error == "TokenException" or status in (401, 403):
+        return (
+            "Zerodha refused the request token, which is good for one use within a few minutes: log in again; "
+            "if that does not help, check API key and secret"
+        )
+    if status == 200:
+        return "Zerodha's answer holds no access token: log in again"
+    return f"Zerodha refused the login (HTTP {status}{', ' + error if error else ''}): check API key and secret"
