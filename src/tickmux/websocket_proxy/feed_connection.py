@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 HEALTHY_AFTER = 30.0
 """Seconds of a session after which the backoff starts afresh."""
+_SHORTEST_NAP = 0.001
+"""A deadline that rounding puts into the past must not become a busy loop."""
 _RATE_LIMIT_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _MAX_HTTP_ANSWER = 8 << 20
 
@@ -264,8 +266,10 @@ class FeedConnection:
             if now >= beat_at:
                 self._outbox.appendleft(codec.heartbeat_frames())
                 beat_at = now + (channel.heartbeat_interval or 0.0)
+            # Cleared in every round: reconciling compares everything, so that no wish is lost by it, and what
+            # changes before the session may subscribe must not keep this loop awake.
+            self._changed.clear()
             if live and not self._outbox:
-                self._changed.clear()
                 self._reconcile(codec)
             if self._outbox:
                 for frame in self._outbox.popleft():
@@ -273,7 +277,7 @@ class FeedConnection:
                 await self._nap(link, channel.frame_gap if self._outbox else 0.0)
                 continue
             deadline = min(ping_at, beat_at, self._last_sign + channel.stall_after, now + 1.0)
-            await self._nap(link, max(0.0, deadline - now))
+            await self._nap(link, max(_SHORTEST_NAP, deadline - now))
 
     async def _nap(self, link: Link, seconds: float) -> None:
         """Sleeps, but wakes when something is wanted, or the link has closed."""

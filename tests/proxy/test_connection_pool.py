@@ -1,0 +1,184 @@
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.test_feed_connection import Adapter
+from support.virtual_time import run_virtually
+from tickmux.errors import CapacityExceeded, ErrorCode
+from tickmux.instrument import Instrument
+from tickmux.websocket_proxy.base_adapter import Channel, Stream
+from tickmux.websocket_proxy.connection_manager import ConnectionPool, PoolLimits
+
+
+class TwoChannels(Adapter):
+    channels = {
+        "main": Channel(symbols=4, connections=2, max_connections=3),
+        "deep": Channel(symbols=1, connections=2),
+    }
+
+
+class Connection:
+    def __init__(self, channel, number):
+        self.channel_name = channel
+        self.number = number
+        self.wanted = {}
+        self.stopped = False
+
+    @property
+    def load(self):
+        counts = {}
+        for kind in self.wanted.values():
+            counts[kind] = counts.get(kind, 0) + 1
+        return counts
+
+    def want(self, instrument, kind):
+        self.wanted[instrument] = kind
+
+    def drop(self, instrument):
+        self.wanted.pop(instrument, None)
+
+    async def stop(self):
+        self.stopped = True
+
+
+def pool(adapter=None, **limits):
+    opened = []
+
+    def open_connection(channel, number):
+        opened.append(Connection(channel, number))
+        return opened[-1]
+
+    made = ConnectionPool(adapter or TwoChannels(), PoolLimits(**limits), open_connection)
+    return made, opened
+
+
+def instrument(number):
+    return Instrument(f"S{number}", "NSE", str(number))
+
+
+MAIN = (Stream("main", "ltp"),)
+
+
+def virtually(test):
+    def runner():
+        run_virtually(test())
+
+    runner.__name__ = test.__name__
+    return runner
+
+
+@virtually
+async def test_connections_open_one_after_the_other_as_they_fill():
+    made, opened = pool()
+    for number in range(5):
+        made.apply(instrument(number), MAIN)
+    assert [len(one.wanted) for one in opened] == [4, 1]
+
+
+@virtually
+async def test_a_full_pool_refuses_with_the_numbers_and_changes_nothing():
+    made, opened = pool()
+    for number in range(8):
+        made.apply(instrument(number), MAIN)
+    with pytest.raises(CapacityExceeded) as full:
+        made.apply(instrument(8), MAIN)
+    assert full.value.code == ErrorCode.CAPACITY_EXCEEDED
+    assert (full.value.connections, full.value.symbols) == (2, 4)
+    assert "2 × 4" in full.value.message
+    assert sum(len(one.wanted) for one in opened) == 8
+
+
+@virtually
+async def test_a_full_side_channel_refuses_without_taking_a_place_on_the_main_one():
+    made, opened = pool()
+    both = (Stream("main", "quote"), Stream("deep", "deep20"))
+    made.apply(instrument(0), both)
+    made.apply(instrument(1), both)
+    with pytest.raises(CapacityExceeded):
+        made.apply(instrument(2), both)
+    assert {one.channel_name: len(one.wanted) for one in opened} == {"main": 2, "deep": 1}
+
+
+@virtually
+async def test_an_empty_connection_is_closed_and_its_number_used_again():
+    made, opened = pool()
+    made.apply(instrument(0), MAIN)
+    made.apply(instrument(0), ())
+    await asyncio.sleep(0)
+    assert opened[0].stopped
+    assert made.connections() == []
+    made.apply(instrument(1), MAIN)
+    assert made.connections()[0].number == 0
+
+
+@virtually
+async def test_giving_up_a_side_channel_keeps_the_main_one():
+    made, _ = pool()
+    made.apply(instrument(0), (Stream("main", "quote"), Stream("deep", "deep20")))
+    made.apply(instrument(0), MAIN)
+    assert [(one.channel_name, one.wanted) for one in made.connections()] == [("main", {instrument(0): "ltp"})]
+
+
+@virtually
+async def test_a_change_of_kind_stays_on_its_connection():
+    made, opened = pool()
+    for number in range(5):
+        made.apply(instrument(number), MAIN)
+    made.apply(instrument(4), (Stream("main", "full"),))
+    assert opened[1].wanted == {instrument(4): "full"}
+    assert len(opened) == 2
+
+
+@virtually
+async def test_a_richer_kind_that_no_longer_fits_moves_to_a_connection_with_room():
+    class Weighted(TwoChannels):
+        def fits(self, channel, load, limit):
+            return sum(count * (3 if kind == "full" else 1) for kind, count in load.items()) <= limit
+
+    made, opened = pool(Weighted())
+    for number in range(4):
+        made.apply(instrument(number), MAIN)
+    made.apply(instrument(0), (Stream("main", "full"),))
+    assert [sorted(one.wanted.values()) for one in opened] == [["ltp", "ltp", "ltp"], ["full"]]
+
+
+@pytest.mark.parametrize(
+    ("limits", "size"),
+    [
+        ({}, (4, 2)),
+        ({"symbols": 2}, (2, 2)),
+        ({"symbols": 100}, (4, 2)),
+        ({"connections": 3}, (4, 3)),
+        ({"connections": 9}, (4, 3)),
+        ({"connections": 1}, (4, 1)),
+        ({"pooling": False}, (4, 1)),
+    ],
+)
+def test_settings_replace_the_defaults_but_never_exceed_what_the_broker_allows(limits, size):
+    made, _ = pool(**limits)
+    assert made.sizes["main"] == size
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["ltp", "full", None])), max_size=60))
+def test_any_history_keeps_the_limits_and_one_place_for_each_instrument(history):
+    async def main():
+        made, _ = pool()
+        model = {}
+        for number, kind in history:
+            try:
+                made.apply(instrument(number), (Stream("main", kind),) if kind else ())
+                model[number] = kind
+            except CapacityExceeded:
+                assert len([kind for kind in model.values() if kind]) == 8
+        carried = [(one, kind) for link in made.connections() for one, kind in link.wanted.items()]
+        assert {(one.symbol, kind) for one, kind in carried} == {
+            (f"S{number}", kind) for number, kind in model.items() if kind
+        }
+        assert len(carried) == len({one for one, _ in carried})
+        assert all(0 < len(link.wanted) <= 4 for link in made.connections())
+        assert len(made.connections()) <= 2
+
+    run_virtually(main())
