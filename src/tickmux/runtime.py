@@ -51,6 +51,8 @@ class Runtime:
         self.instruments = InstrumentStore(database)
         self.upstream = upstream
         self.simulator: BrokerSimulator | None = None
+        self.market: asyncio.Task[None] | None = None
+        """The simulated exchange at work; cancelled, its market stands still."""
         self._stack = AsyncExitStack()
         self.proxy = WebSocketProxy(
             settings.websocket_host,
@@ -108,8 +110,8 @@ class Runtime:
         self.simulator = simulator = load_simulator(name)(exchange)
         await simulator.start()
         self._stack.push_async_callback(simulator.stop)
-        running = asyncio.create_task(exchange.run(), name="simulated exchange")
-        self._stack.push_async_callback(_cancel, running)
+        self.market = asyncio.create_task(exchange.run(), name="simulated exchange")
+        self._stack.push_async_callback(_cancel, self.market)
         await asyncio.to_thread(self._load_simulated_list, simulator)
         return SimulatedSource(self.settings, simulator, self.instruments)
 

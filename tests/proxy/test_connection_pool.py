@@ -122,6 +122,23 @@ async def test_giving_up_a_side_channel_keeps_the_main_one():
 
 
 @virtually
+async def test_a_limit_over_all_channels_counts_connections_that_are_about_to_open():
+    class Shared(TwoChannels):
+        total_connections = 2
+
+    made, _ = pool(Shared())
+    for number in range(5):
+        made.apply(instrument(number), MAIN)
+    with pytest.raises(CapacityExceeded):
+        made.apply(instrument(0), (Stream("main", "ltp"), Stream("deep", "deep20")))
+    other, opened = pool(Shared())
+    other.apply(instrument(0), (Stream("main", "ltp"), Stream("deep", "deep20")))
+    assert len(opened) == 2
+    with pytest.raises(CapacityExceeded):
+        other.apply(instrument(1), (Stream("main", "ltp"), Stream("deep", "deep20")))
+
+
+@virtually
 async def test_a_change_of_kind_stays_on_its_connection():
     made, opened = pool()
     for number in range(5):

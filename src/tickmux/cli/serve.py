@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
+import os
+import shutil
 import signal
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,6 +79,7 @@ def serve(
         logging.basicConfig(
             level=settings.log_level, format="%(name)s: %(message)s", handlers=[RichHandler(console=_errors)]
         )
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("picows").setLevel(logging.CRITICAL)  # what clients do wrong is counted, not logged
         logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO lines print URLs, which carry tokens
         with Database.open(settings) as database:
@@ -128,8 +133,22 @@ def _announce(runtime: Runtime, key: str | None) -> None:
     else:
         _console.print("  API key    made earlier; more with `tickmux apikey create --user NAME`")
     _console.print("\nTry, in another terminal:\n")
-    shown = f"TICKMUX_API_KEY={key} " if key else "TICKMUX_API_KEY=… "
-    _console.print(f"  {shown}tickmux watch SBIN NIFTY@NSE_INDEX --mode QUOTE --url {_client_url(runtime)}\n")
+    _console.print(f"  export TICKMUX_API_KEY={key or '…'}")
+    usual = _client_url(runtime) == settings.websocket_url
+    _console.print(
+        f"  {_program()} watch SBIN NIFTY@NSE_INDEX --mode QUOTE"
+        + ("" if usual else f" --url {_client_url(runtime)}")
+    )
+    _console.print()
+
+
+def _program() -> str:
+    """How the user reaches this program from where he stands."""
+    here = Path(sys.argv[0])
+    found = shutil.which("tickmux")
+    if found is not None and Path(found).resolve() == here.resolve():
+        return "tickmux"
+    return os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here)
 
 
 def _client_url(runtime: Runtime) -> str:

@@ -101,6 +101,8 @@ class BaseBrokerWebSocketAdapter(ABC):
     urls: Mapping[str, str]
     default_urls: ClassVar[Mapping[str, str]]
     has_orders: ClassVar[bool] = False
+    total_connections: ClassVar[int | None] = None
+    """Connections that the broker allows over all channels together, where it counts them so."""
 
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         self.urls = {**self.default_urls, **(urls or {})}

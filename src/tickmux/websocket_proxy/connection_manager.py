@@ -66,7 +66,10 @@ class ConnectionPool:
         Raises CapacityExceeded and changes nothing when there is no room.
         """
         wanted = dict(streams)
-        places = {channel: self._place(channel, instrument, kind) for channel, kind in wanted.items()}
+        places: dict[str, FeedConnection | None] = {}
+        for channel, kind in wanted.items():
+            about_to_open = sum(place is None for place in places.values())
+            places[channel] = self._place(channel, instrument, kind, about_to_open)
         for channel, connection in places.items():
             chosen = connection or self._open_next(channel)
             old = self._carriers.get((channel, instrument))
@@ -86,7 +89,7 @@ class ConnectionPool:
         self._carriers.clear()
         await asyncio.gather(*closing, *self._closing)
 
-    def _place(self, channel: str, instrument: Instrument, kind: str) -> FeedConnection | None:
+    def _place(self, channel: str, instrument: Instrument, kind: str, about_to_open: int) -> FeedConnection | None:
         """The open connection with room; None when a new one may be opened; raises CapacityExceeded."""
         symbols, connections = self.sizes[channel]
         group = self._connections[channel]
@@ -98,8 +101,9 @@ class ConnectionPool:
             load[kind] = load.get(kind, 0) + 1
             if self._adapter.fits(channel, load, symbols):
                 return connection
-        if len(group) >= connections:
-            raise CapacityExceeded(self._adapter.name, connections, symbols)
+        total = self._adapter.total_connections
+        if len(group) >= connections or (total is not None and len(self.connections()) + about_to_open >= total):
+            raise CapacityExceeded(self._adapter.name, min(connections, total or connections), symbols)
         return None
 
     def _open_next(self, channel: str) -> FeedConnection:

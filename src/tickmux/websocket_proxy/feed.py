@@ -19,7 +19,7 @@ from tickmux.codec import Credentials
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode, Tick
-from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
+from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter, Stream
 from tickmux.websocket_proxy.bus import BusPublisher
 from tickmux.websocket_proxy.connection_manager import ConnectionPool, PoolLimits
 from tickmux.websocket_proxy.feed_connection import FeedConnection, LinkState
@@ -143,6 +143,7 @@ class LocalFeed:
         self.pool = ConnectionPool(adapter, limits, self._open_connection)
         self._known: dict[tuple[str, str], Instrument] = {}
         self._demand: dict[Instrument, dict[tuple[Mode, int], int]] = {}
+        self._streams: dict[Instrument, tuple[Stream, ...]] = {}
         self._listeners: dict[int, StatusListener] = {}
         self._refused: Credentials | None = None
         self._refusal = ""
@@ -251,7 +252,7 @@ class LocalFeed:
         wishes = dict(self._demand.get(instrument, {}))
         wishes[mode, depth] = wishes.get((mode, depth), 0) + 1
         if wishes[mode, depth] == 1:
-            self.pool.apply(instrument, self._streams(instrument, wishes))
+            self._apply(instrument, wishes)
             self.publisher.want(instrument, mode, depth)
         self._demand[instrument] = wishes
 
@@ -270,15 +271,25 @@ class LocalFeed:
             # A downgrade asks for less of what has a place already; where a broker's sums make even that
             # impossible, the richer subscription simply stays.
             with suppress(RequestError):
-                self.pool.apply(instrument, self._streams(instrument, wishes))
+                self._apply(instrument, wishes)
         else:
-            self.pool.apply(instrument, ())
+            self._apply(instrument, {})
             del self._demand[instrument]
             del self._known[key.symbol, key.exchange]
 
-    def _streams(self, instrument: Instrument, wishes: dict[tuple[Mode, int], int]) -> tuple[Any, ...]:
-        """The upstream subscriptions of the richest wish."""
-        return self.adapter.streams(instrument, *max(wishes))
+    def _apply(self, instrument: Instrument, wishes: dict[tuple[Mode, int], int]) -> None:
+        """Makes the pool serve the richest wish. Raises CapacityExceeded and changes nothing when it cannot."""
+        streams = self.adapter.streams(instrument, *max(wishes)) if wishes else ()
+        old = dict(self._streams.get(instrument, ()))
+        self.pool.apply(instrument, streams)
+        self._streams[instrument] = streams
+        if not wishes:
+            del self._streams[instrument]
+        new = dict(streams)
+        for channel in old:
+            if new.get(channel) != old[channel]:
+                # What only the old kind carried (a book, an open interest) would stay as it was for ever.
+                self.publisher.begin_session(channel, (instrument,))
 
     # -- the connections' side ----------------------------------------------------------------------------
 
@@ -342,12 +353,12 @@ class LocalFeed:
             if old is None or isinstance(fresh, RequestError) or fresh == old:
                 continue  # gone from the list: the old token keeps being tried, which is all that can be done
             wishes = self._demand.pop(old)
-            self.pool.apply(old, ())
+            self._apply(old, {})
             for wish in wishes:
                 self.publisher.unwant(old, *wish)
             self._known[name] = fresh
             self._demand[fresh] = wishes
-            self.pool.apply(fresh, self._streams(fresh, wishes))
+            self._apply(fresh, wishes)
             for wish in wishes:
                 self.publisher.want(fresh, *wish)
 

@@ -1,0 +1,287 @@
+"""Angel One's wire: JSON requests out, one little-endian packet a frame in (specification sections 4 to 6, 10).
+
+Every packet is complete, so the decoder keeps no market state. What it keeps is which instruments the latest
+subscriptions asked for (at most `_REMEMBERED` frames), to tell what an error frame refuses.
+"""
+
+import struct
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import msgspec
+
+from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
+from tickmux.instrument import Instrument
+from tickmux.tick import Depth, DepthLevel, Mode, Tick
+
+EXCHANGE_TYPES = {
+    "NSE": 1,
+    "NSE_INDEX": 1,
+    "NFO": 2,
+    "BSE": 3,
+    "BSE_INDEX": 3,
+    "BFO": 4,
+    "MCX": 5,
+    "MCX_INDEX": 5,
+    "CDS": 13,
+}
+"""Our exchange -> the wire's exchange type (section 8); indices travel on the cash type."""
+
+MODES = {"ltp": 1, "quote": 2, "snap_quote": 3, "depth20": 4}
+"""Our kind -> the broker's mode (section 4)."""
+
+TOKEN_LIMIT = 1000
+"""Token-modes that one connection may hold: a token in two modes counts twice (section 3)."""
+
+_LTP, _QUOTE, _SNAP_QUOTE, _DEPTH20 = MODES.values()
+_SIZES = {_LTP: 51, _QUOTE: 123, _SNAP_QUOTE: 379, _DEPTH20: 443}
+_DIVISORS = {1: 100, 2: 100, 3: 100, 4: 100, 5: 100, 13: 10_000_000}
+_NSE_CASH = 1
+_INDEX_EXCHANGES = frozenset({"NSE_INDEX", "BSE_INDEX", "MCX_INDEX"})
+_OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS", "MCX"})
+_TOKEN_SIZE = 25
+
+_read_ltp = struct.Struct("<qq").unpack_from  # exchange time, last price
+_read_quote = struct.Struct("<5q2d4q").unpack_from  # ... quantity, average, volume, totals, open, high, low, close
+_read_times = struct.Struct("<qq").unpack_from  # last trade time, open interest
+_read_circuits = struct.Struct("<qq").unpack_from
+_read_stamp = struct.Struct("<q").unpack_from
+_BEST_FIVE_LEVEL = struct.Struct("<hqqH")  # side, quantity, price, orders
+_DEPTH20_LEVEL = struct.Struct("<iiH")  # quantity, price, orders
+
+_SECONDS_END = 10**11
+"""A last trade time above it is milliseconds already."""
+_END_OF_TIME = 253_402_300_800_000
+"""Milliseconds of the year 10000: beyond it lies no time that a calendar can show."""
+_WHOLE_LIMIT = float(1 << 63)
+
+_REMEMBERED = 256
+_DEAD_SESSION = frozenset({"AG8001", "AG8002", "AG8003"})
+"""Error codes of a token that is wrong, expired or missing (section 2)."""
+
+
+class _ErrorFrame(msgspec.Struct):
+    """`{"correlationID", "errorCode", "errorMessage"}`; whatever their types turn out to be."""
+
+    correlation: Any = msgspec.field(default=None, name="correlationID")
+    code: Any = msgspec.field(default=None, name="errorCode")
+    message: Any = msgspec.field(default=None, name="errorMessage")
+
+
+_decode_error = msgspec.json.Decoder(_ErrorFrame).decode
+_encode = msgspec.json.encode
+
+
+class AngelCodec(FeedCodec):
+    """Kinds are those of `MODES`. A `correlation_id` among the credentials goes into every request, for a
+    caller who traces them; otherwise each request has a number of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._requests = 0
+        self._correlation = ""
+        self._asked: dict[str, tuple[Instrument, ...]] = {}
+
+    def wire_key(self, instrument: Instrument) -> Hashable:
+        """The packet's bytes from exchange type to the end of the token: tokens repeat across exchange types."""
+        exchange_type = EXCHANGE_TYPES.get(instrument.exchange)
+        if exchange_type is None:
+            raise ValueError(f"{instrument.symbol}: Angel One's feed has no exchange {instrument.exchange}")
+        token = instrument.token
+        if not 0 < len(token) <= _TOKEN_SIZE or not token.isascii() or not token.isprintable():
+            raise ValueError(f"{instrument.symbol}: {token!r} is no token of Angel One's")
+        return bytes((exchange_type,)) + token.encode()
+
+    def open_frames(self, credentials: Credentials) -> list[Frame]:
+        self._correlation = credentials.get("correlation_id")
+        return []
+
+    def heartbeat_frames(self) -> list[Frame]:
+        return ["ping"]
+
+    def subscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
+        correlation = self._next_correlation()
+        self._asked.pop(correlation, None)
+        self._asked[correlation] = tuple(instruments)
+        if len(self._asked) > _REMEMBERED:
+            del self._asked[next(iter(self._asked))]
+        return [_request(correlation, 1, instruments, kind)]
+
+    def unsubscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
+        return [_request(self._next_correlation(), 0, instruments, kind)]
+
+    def change_frames(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
+        # In between, the tokens count in both modes. Without room for that the new mode would be refused, so
+        # that a nearly full connection has to give the old one up first.
+        if len(self.kinds) + len(instruments) > TOKEN_LIMIT:
+            return [*self.unsubscribe_frames(instruments, old), *self.subscribe_frames(instruments, new)]
+        return super().change_frames(instruments, old, new)
+
+    def _next_correlation(self) -> str:
+        self._requests += 1
+        return self._correlation or str(self._requests)
+
+    def decode(self, frame: bytes | str) -> Decoded:
+        if isinstance(frame, str):
+            return self._decode_text(frame)
+        size = len(frame)
+        if not size:
+            return Decoded(event=Event.MALFORMED, message="empty frame")
+        mode = frame[0]
+        least = _SIZES.get(mode)
+        if least is None:
+            return Decoded(unknown=1)
+        if size < least:
+            return Decoded(event=Event.MALFORMED, message=f"mode {mode} frame of {size} bytes, not {least}")
+        instrument = self.routes.get(frame[1:27].partition(b"\0")[0])
+        if instrument is None:
+            return Decoded(unrouted=1)
+        divisor = _DIVISORS[frame[1]]  # wire_key lets no other exchange type in
+        if mode == _LTP:
+            stamp, last = _read_ltp(frame, 35)
+            if not last:
+                return Decoded()
+            tick = Tick(instrument=instrument, mode=Mode.LTP, ltp=last / divisor, timestamp=_time(stamp))
+        elif mode == _DEPTH20:
+            if frame[1] != _NSE_CASH or instrument.exchange in _INDEX_EXCHANGES:
+                return Decoded(unknown=1)  # there is no such book (section 4)
+            tick = _depth20_tick(frame, instrument, divisor)
+        elif instrument.exchange in _INDEX_EXCHANGES:
+            tick = _index_tick(frame, instrument, divisor)
+        else:
+            tick = _tradable_tick(frame, instrument, divisor)
+        return Decoded(ticks=[tick])
+
+    def _decode_text(self, text: str) -> Decoded:
+        if text.strip() == "pong":
+            return Decoded(event=Event.HEARTBEAT)
+        try:
+            error = _decode_error(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return Decoded(event=Event.MALFORMED, message="text frame is neither pong nor a JSON object")
+        if error.code is None and error.message is None:
+            return Decoded(unknown=1)
+        code = error.code if isinstance(error.code, str) else ""
+        message = f"{error.message if isinstance(error.message, str) else 'error'} ({code or 'no code'})"[:200]
+        if code in _DEAD_SESSION:
+            return Decoded(event=Event.AUTH_ERROR, message=message)
+        asked = self._asked.pop(error.correlation, ()) if isinstance(error.correlation, str) else ()
+        refused = [instrument for instrument in asked if instrument in self.kinds]
+        return Decoded(event=Event.ERROR, message=message, refused=refused)
+
+
+def _request(correlation: str, action: int, instruments: Sequence[Instrument], kind: str) -> str:
+    groups: dict[int, list[str]] = {}
+    for instrument in instruments:
+        groups.setdefault(EXCHANGE_TYPES[instrument.exchange], []).append(instrument.token)
+    tokens = [{"exchangeType": exchange_type, "tokens": tokens} for exchange_type, tokens in groups.items()]
+    request = {
+        "correlationID": correlation,
+        "action": action,
+        "params": {"mode": MODES[kind], "tokenList": tokens},
+    }
+    return _encode(request).decode()
+
+
+def _tradable_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
+    """Modes 2 and 3: quantities of 0 are real, prices and times of 0 are none (section 6)."""
+    stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(frame, 35)
+    tick = Tick(
+        instrument=instrument,
+        mode=Mode.QUOTE,
+        ltp=last / divisor if last else None,
+        timestamp=_time(stamp),
+        last_trade_quantity=quantity,
+        avg_trade_price=average / divisor if average else None,
+        volume=volume,
+        total_buy_quantity=_whole(buy),
+        total_sell_quantity=_whole(sell),
+        open=open_ / divisor if open_ else None,
+        high=high / divisor if high else None,
+        low=low / divisor if low else None,
+        close=close / divisor if close else None,
+    )
+    if frame[0] == _SNAP_QUOTE:
+        traded, oi = _read_times(frame, 123)
+        upper, lower = _read_circuits(frame, 347)
+        tick.mode = Mode.DEPTH
+        tick.ltt = _trade_time(traded)
+        tick.oi = oi if instrument.exchange in _OI_EXCHANGES else None
+        tick.upper_circuit = upper / divisor if upper else None
+        tick.lower_circuit = lower / divisor if lower else None
+        tick.depth = _best_five(frame[147:347], divisor)
+    return tick
+
+
+def _index_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
+    """Modes 2 and 3 of an index: it has no book, and nothing of it is 0."""
+    stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(frame, 35)
+    tick = Tick(
+        instrument=instrument,
+        mode=Mode.QUOTE,
+        ltp=last / divisor if last else None,
+        timestamp=_time(stamp),
+        last_trade_quantity=quantity or None,
+        avg_trade_price=average / divisor if average else None,
+        volume=volume or None,
+        total_buy_quantity=_whole(buy) or None,
+        total_sell_quantity=_whole(sell) or None,
+        open=open_ / divisor if open_ else None,
+        high=high / divisor if high else None,
+        low=low / divisor if low else None,
+        close=close / divisor if close else None,
+    )
+    if frame[0] == _SNAP_QUOTE:
+        upper, lower = _read_circuits(frame, 347)
+        tick.ltt = _trade_time(_read_stamp(frame, 123)[0])
+        tick.upper_circuit = upper / divisor if upper else None
+        tick.lower_circuit = lower / divisor if lower else None
+    return tick
+
+
+def _depth20_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
+    # The time at 35 is a dummy; the exchange's stands at 27.
+    return Tick(
+        instrument=instrument,
+        mode=Mode.DEPTH,
+        timestamp=_time(_read_stamp(frame, 27)[0]),
+        depth=Depth(buy=_side(frame[43:243], divisor), sell=_side(frame[243:443], divisor)),
+    )
+
+
+def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
+    return [
+        DepthLevel(price / divisor, quantity, orders)
+        for quantity, price, orders in _DEPTH20_LEVEL.iter_unpack(raw)
+        if price and quantity > 0
+    ]
+
+
+def _best_five(raw: bytes, divisor: int) -> Depth:
+    """A level's flag names its side (1 buy, 0 sell); its place does only when no flag differs from another."""
+    levels = list(_BEST_FIVE_LEVEL.iter_unpack(raw))
+    first = levels[0][0]
+    by_place = all(level[0] == first for level in levels)
+    buy: list[DepthLevel] = []
+    sell: list[DepthLevel] = []
+    for place, (flag, quantity, price, orders) in enumerate(levels):
+        if price and quantity > 0:
+            side = int(place < 5) if by_place else flag
+            if side == 1:
+                buy.append(DepthLevel(price / divisor, quantity, orders))
+            elif side == 0:
+                sell.append(DepthLevel(price / divisor, quantity, orders))
+    return Depth(buy, sell)
+
+
+def _time(milliseconds: int) -> int | None:
+    return milliseconds if 0 < milliseconds < _END_OF_TIME else None
+
+
+def _trade_time(value: int) -> int | None:
+    return _time(value if value > _SECONDS_END else value * 1000)
+
+
+def _whole(quantity: float) -> int | None:
+    """A quantity that the wire writes as a double; None for what is no number (NaN compares false)."""
+    return int(quantity) if -_WHOLE_LIMIT < quantity < _WHOLE_LIMIT else None

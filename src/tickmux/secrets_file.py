@@ -1,0 +1,75 @@
+"""Secrets that nobody has set: made once, kept in `TICKMUX_HOME/secrets.env`, readable by their owner alone.
+
+Processes that start at the same time agree: only one at a time may write (an exclusive lock on
+`secrets.env.lock`), and the file is replaced as a whole, so a reader sees all of it or the old one.
+"""
+
+import fcntl
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+FILE_NAME = "secrets.env"
+_HEADER = (
+    "# Made by tickmux. Keep it and back it up apart from the database: without it, API keys no longer work\n"
+    "# and stored broker sessions cannot be read.\n"
+)
+
+
+def private_folder(path: Path) -> Path:
+    """Makes the folder, for its owner alone, unless it is there; an existing one keeps its mode."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Holds the lock that `path` (made when missing, never removed) stands for, among processes and threads."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def kept_secrets(home: Path, names: Sequence[str]) -> dict[str, str]:
+    """The secrets called `names`, those that are missing made and stored. Raises OSError."""
+    path = private_folder(home) / FILE_NAME
+    found = _read(path)
+    if all(name in found for name in names):
+        return {name: found[name] for name in names}
+    with exclusive(home / f"{FILE_NAME}.lock"):
+        found = _read(path)
+        if missing := [name for name in names if name not in found]:
+            found |= {name: secrets.token_urlsafe(48) for name in missing}
+            _replace(path, _HEADER + "".join(f"{name}={value}\n" for name, value in found.items()))
+    return {name: found[name] for name in names}
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:  # copied about, perhaps: others must not read it
+            path.chmod(0o600)
+    except FileNotFoundError:
+        return {}
+    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+
+
+def _replace(path: Path, text: str) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,58 @@
+"""tickmux as a user starts it: a process of its own, found by what its console says."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Served(NamedTuple):
+    url: str
+    bus: str
+    key: str
+    home: Path
+    process: "subprocess.Popen[str]"
+
+
+@contextmanager
+def served(home: Path, *arguments: str, **environment: str) -> Iterator[Served]:
+    """`tickmux serve` with free ports; ends it by SIGINT and checks that it ended well."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tickmux", "serve", "--port", "0", "--zmq-port", "0", "--web-port", "0", *arguments],
+        env={**os.environ, "TICKMUX_HOME": str(home), "COLUMNS": "200", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    found: dict[str, str] = {}
+    for line in process.stdout:
+        lines.append(plain := _ANSI.sub("", line))
+        for name, pattern in (
+            ("url", r"WebSocket\s+(ws://\S+)"),
+            ("bus", r"bus\s+(tcp://\S+)"),
+            ("key", r"API key\s+(tmx_\S+|made earlier)"),
+        ):
+            if match := re.search(pattern, plain):
+                found[name] = match[1]
+        if " watch " in plain:
+            break
+    else:
+        raise AssertionError(f"serve ended with {process.wait()}:\n{''.join(lines)}")
+    drain = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
+    drain.start()
+    try:
+        yield Served(found["url"], found["bus"], found["key"], home, process)
+    finally:
+        process.send_signal(2)
+        code = process.wait(10)
+        drain.join(5)
+        assert code == 0, f"serve ended with {code}:\n{''.join(lines)}"
