@@ -12,13 +12,17 @@ from tickmux.instrument import Instrument
 
 
 class Download(msgspec.Struct, frozen=True, kw_only=True):
-    """One file to fetch. `filename` tells `parse` which of several files it reads; `json` makes it a POST body."""
+    """One file to fetch. `filename` tells `parse` which of several files it reads; `json` is sent as the body.
+
+    `optional`: the list is good without it, so a failed download is only told, not fatal.
+    """
 
     url: str
     filename: str
     method: str = "GET"
     headers: Mapping[str, str] = {}
     json: Any = None
+    optional: bool = False
 
 
 class ListFormatError(ValueError):

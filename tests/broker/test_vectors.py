@@ -5,9 +5,9 @@ from functools import cache
 from typing import Any
 
 import pytest
-import vector_cases
 
 import tickmux.broker
+from broker import vector_cases
 from tickmux.decode import decode_document
 
 FOLDERS = sorted(module.name for module in pkgutil.iter_modules(tickmux.broker.__path__) if module.ispkg)

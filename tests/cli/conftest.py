@@ -65,6 +65,12 @@ def spawn(home):
 
 
 @pytest.fixture
+def kite_csv():
+    """Zerodha's instrument list: four instruments and a row that is none."""
+    return KITE_CSV
+
+
+@pytest.fixture
 def kite(home, monkeypatch):
     """A Kite REST server on loopback, in whose place the zerodha broker finds it. `kite.answers` may be changed."""
 

@@ -1,5 +1,6 @@
 """What all commands share: version, help with examples, exit codes, one line for a failure."""
 
+import sqlite3
 import subprocess
 import sys
 
@@ -70,6 +71,21 @@ def test_a_broken_database_is_exit_code_1_and_one_line(run, home):
     assert (result.exit_code, result.stdout) == (1, "")
     assert "file is not a database" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_failing_statement_is_one_line_without_the_statement(run, home):
+    run("apikey", "list")
+    with sqlite3.connect(home / "tickmux.db") as connection:
+        connection.execute("DROP TABLE api_keys")
+    result = run("apikey", "list")
+    assert (result.exit_code, result.stderr) == (1, "error: the database failed: no such table: api_keys\n")
+
+
+def test_an_argument_that_is_no_text_is_wrong_usage(spawn):
+    process = spawn("apikey", "revoke", b"\xff".decode(errors="surrogateescape"))
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert err.count("\n") == 1
 
 
 def test_a_missing_argument_names_the_help(run):

@@ -4,14 +4,13 @@ import json
 
 import pytest
 
-from conftest import KITE_CSV
 from tickmux.websocket_proxy.broker_factory import broker_names
 
 
 @pytest.fixture
-def csv(tmp_path):
+def csv(tmp_path, kite_csv):
     path = tmp_path / "instruments.csv"
-    path.write_text(KITE_CSV)
+    path.write_text(kite_csv)
     return path
 
 
@@ -90,9 +89,9 @@ def test_a_failed_update_says_so_and_keeps_the_old_list(run, kite, logged_in, st
     assert run("instruments", "search", "SBIN").exit_code == 0
 
 
-def test_names_given_twice_are_left_out_and_counted(run, kite, logged_in):
+def test_names_given_twice_are_left_out_and_counted(run, kite, kite_csv, logged_in):
     again = "779522,9,SBIN,ANOTHER,0,,0,0.05,1,EQ,NSE,NSE\n"
-    kite.answers["/instruments"] = (200, KITE_CSV + again)
+    kite.answers["/instruments"] = (200, kite_csv + again)
     result = run("instruments", "update", "zerodha")
     assert "3 instruments of zerodha are in use" in result.stderr
     assert "left out 1 names" in result.stderr

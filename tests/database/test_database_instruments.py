@@ -59,6 +59,14 @@ def test_many_are_resolved_in_order_with_gaps(small):
     assert small.resolve_many("zerodha", []) == []
 
 
+@pytest.mark.parametrize("symbol", ["\0", "\ud800", "\n", "", "x" * 100_000])
+def test_hostile_names_are_simply_not_there(small, symbol):
+    assert small.resolve("zerodha", "NSE", symbol) is None
+    assert small.resolve("zerodha", symbol, "SBIN") is None
+    assert small.nearest("zerodha", symbol, "NSE") == []
+    assert small.search("zerodha", symbol) == []
+
+
 def test_thousands_are_resolved_at_once(store):
     store.replace("zerodha", (row(f"S{number}") for number in range(2500)))
     found = store.resolve_many("zerodha", [("NSE", f"S{number}") for number in range(2500)])

@@ -1,8 +1,8 @@
 from random import Random
 
 import pytest
-from test_exchange import assert_coherent
 
+from simulator.test_exchange import assert_coherent
 from tickmux.simulator.book import VOLUME_CAP, open_book, requote, stir, trade
 from tickmux.simulator.security import BOOK_LEVELS, Level, Security
 

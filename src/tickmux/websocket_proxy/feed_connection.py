@@ -397,7 +397,9 @@ class FeedConnection:
             self.last_tick = self._last_sign
             counters.ticks += len(decoded.ticks)
             self.host.on_ticks(self.channel_name, decoded.ticks)
-            if decoded.event is None and not (decoded.unrouted or decoded.unknown or decoded.replies):
+            if decoded.event is None and not (
+                decoded.unrouted or decoded.unknown or decoded.replies or decoded.refused or decoded.restart
+            ):
                 return
         self._notice(decoded)
 

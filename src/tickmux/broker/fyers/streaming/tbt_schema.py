@@ -1,0 +1,82 @@
+"""The protobuf schema of the depth feed (specification section 5.3) as a message class.
+
+Generated protobuf modules insist on the runtime that they were made for, so the schema is a table here and becomes
+classes through protobuf's public descriptor API. They live in a pool of their own, apart from an official SDK's.
+
+All fields are declared, those too that nobody reads, so that a message that is cut anywhere does not parse.
+"""
+
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+
+_PACKAGE = "tickmux.fyers"
+
+_SCHEMA = {
+    # `feeds` is a map on paper; declared as the repeated entries that a map is on the wire, it keeps their order.
+    "SocketMessage": "1 type int32, 2 feeds FeedEntry[], 3 snapshot bool, 4 msg string, 5 error bool",
+    "FeedEntry": "1 key string, 2 value MarketFeed",
+    "MarketFeed": (
+        "1 quote Quote, 2 eq ExtendedQuote, 3 dq DailyQuote, 4 ohlcv OHLCV, 5 depth Depth, 6 feed_time UInt64Value, "
+        "7 send_time UInt64Value, 8 token string, 9 sequence_no uint64, 10 snapshot bool, 11 ticker string, "
+        "12 symdetail SymDetail"
+    ),
+    "Depth": "1 tbq UInt64Value, 2 tsq UInt64Value, 3 asks MarketLevel[], 4 bids MarketLevel[]",
+    "MarketLevel": "1 price Int64Value, 2 qty UInt32Value, 3 nord UInt32Value, 4 num UInt32Value",
+    "Quote": (
+        "1 ltp Int64Value, 2 ltt UInt32Value, 3 ltq UInt32Value, 4 vtt UInt64Value, 5 vtt_diff UInt64Value, "
+        "6 oi UInt64Value, 7 ltpc Int64Value"
+    ),
+    "ExtendedQuote": (
+        "1 atp Int64Value, 2 cp Int64Value, 3 lc UInt32Value, 4 uc UInt32Value, 5 yh Int64Value, 6 yl Int64Value, "
+        "7 poi UInt64Value, 8 oich Int64Value, 9 pc UInt32Value"
+    ),
+    "DailyQuote": (
+        "1 do Int64Value, 2 dh Int64Value, 3 dl Int64Value, 4 dc Int64Value, 5 dhoi UInt64Value, 6 dloi UInt64Value"
+    ),
+    "OHLCV": (
+        "1 open Int64Value, 2 high Int64Value, 3 low Int64Value, 4 close Int64Value, 5 volume UInt32Value, "
+        "6 epoch UInt32Value"
+    ),
+    "SymDetail": "1 ticksize string",
+    "Int64Value": "1 value int64",
+    "UInt32Value": "1 value uint32",
+    "UInt64Value": "1 value uint64",
+}
+"""Message -> `number name type`; `[]` marks what repeats."""
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_SCALARS = {
+    "int64": _Field.TYPE_INT64,
+    "int32": _Field.TYPE_INT32,  # an enum: any number is let through, as proto3 wants it
+    "uint32": _Field.TYPE_UINT32,
+    "uint64": _Field.TYPE_UINT64,
+    "bool": _Field.TYPE_BOOL,
+    "string": _Field.TYPE_STRING,
+}
+
+
+def _socket_message() -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="fyers_tbt.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _SCHEMA.items():
+        described = file.message_type.add(name=name)
+        for text in fields.split(", "):
+            number, field_name, kind = text.split(" ")
+            field = described.field.add(name=field_name, number=int(number), label=_Field.LABEL_OPTIONAL)
+            if kind.endswith("[]"):
+                field.label = _Field.LABEL_REPEATED
+                kind = kind.removesuffix("[]")
+            if kind in _SCALARS:
+                field.type = _SCALARS[kind]
+            else:
+                field.type = _Field.TYPE_MESSAGE
+                field.type_name = f".{_PACKAGE}.{kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.SocketMessage"))
+
+
+ParseError = message.DecodeError
+SocketMessage = _socket_message()
+PING = 0
+"""`SocketMessage.type` of a heartbeat."""

@@ -1,0 +1,83 @@
+"""The protobuf schema of the feed (specification section 5.2) as message classes, and its parser.
+
+Generated protobuf modules are tied to the runtime they were made for (one major version up at most, none
+down), so the schema is a table here and becomes classes through protobuf's public descriptor API, which every
+runtime has. The classes live in a pool of their own: an official SDK in the same process cannot clash with them.
+
+All fields are declared, those too that nobody reads, so that a frame which is broken anywhere does not parse.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+
+_PACKAGE = "tickmux.upstox"
+
+_SCHEMA = {
+    # `feeds` is a map on paper; declared as the repeated entries that a map is on the wire, it keeps their order.
+    "FeedResponse": "1 type int32, 2 feeds FeedEntry[], 3 currentTs int64, 4 marketInfo MarketInfo",
+    "FeedEntry": "1 key string, 2 value Feed",
+    "Feed": "1 ltpc LTPC?, 2 fullFeed FullFeed?, 3 firstLevelWithGreeks FirstLevelWithGreeks?, 4 requestMode int32",
+    "FullFeed": "1 marketFF MarketFullFeed?, 2 indexFF IndexFullFeed?",
+    "LTPC": "1 ltp double, 2 ltt int64, 3 ltq int64, 4 cp double, 5 iep DoubleValue",
+    "MarketFullFeed": (
+        "1 ltpc LTPC, 2 marketLevel MarketLevel, 3 optionGreeks OptionGreeks, 4 marketOHLC MarketOHLC, 5 atp double, "
+        "6 vtt int64, 7 oi double, 8 iv double, 9 tbq double, 10 tsq double, 11 iep double, 12 rp double, "
+        "13 ieq int64, 14 iiqTotal int64, 15 iiqM int64, 16 casEligible bool"
+    ),
+    "IndexFullFeed": "1 ltpc LTPC, 2 marketOHLC MarketOHLC",
+    "FirstLevelWithGreeks": (
+        "1 ltpc LTPC, 2 firstDepth Quote, 3 optionGreeks OptionGreeks, 4 vtt int64, 5 oi double, 6 iv double"
+    ),
+    "MarketLevel": "1 bidAskQuote Quote[]",
+    "Quote": "1 bidQ int64, 2 bidP double, 3 askQ int64, 4 askP double",
+    "MarketOHLC": "1 ohlc OHLC[]",
+    "OHLC": "1 interval string, 2 open double, 3 high double, 4 low double, 5 close double, 6 vol int64, 7 ts int64",
+    "OptionGreeks": "1 delta double, 2 theta double, 3 gamma double, 4 vega double, 5 rho double",
+    "DoubleValue": "1 value double",
+    "MarketInfo": "1 segmentStatus Status[], 2 casMarketStatus NewStatus[], 3 preOpenSessionStatus NewStatus[]",
+    "Status": "1 key string, 2 value int32",
+    "NewStatus": "1 key string, 2 value StatusInfo",
+    "StatusInfo": "1 status string, 2 updatedTime int64",
+}
+"""Message -> `number name type`; `[]` marks what repeats, `?` a member of the message's only oneof, `union`."""
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_SCALARS = {
+    "double": _Field.TYPE_DOUBLE,
+    "int64": _Field.TYPE_INT64,
+    "int32": _Field.TYPE_INT32,  # enums: any number is let through, as proto3 wants it
+    "bool": _Field.TYPE_BOOL,
+    "string": _Field.TYPE_STRING,
+}
+
+
+def _feed_response() -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="upstox_feed.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _SCHEMA.items():
+        described = file.message_type.add(name=name)
+        for text in fields.split(", "):
+            number, field_name, kind = text.split(" ")
+            field = described.field.add(name=field_name, number=int(number), label=_Field.LABEL_OPTIONAL)
+            if kind.endswith("[]"):
+                field.label = _Field.LABEL_REPEATED
+            elif kind.endswith("?"):
+                field.oneof_index = 0
+                if not described.oneof_decl:
+                    described.oneof_decl.add(name="union")
+            kind = kind.rstrip("[]?")
+            if kind in _SCALARS:
+                field.type = _SCALARS[kind]
+            else:
+                field.type = _Field.TYPE_MESSAGE
+                field.type_name = f".{_PACKAGE}.{kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.FeedResponse"))
+
+
+ParseError = message.DecodeError
+
+parse_feed_response: Callable[[bytes], Any] = _feed_response().FromString
+"""A `FeedResponse` out of its bytes, unknown fields skipped; raises ParseError for anything else."""
