@@ -13,6 +13,7 @@ from tickmux.database.api_keys import ApiKeys
 from tickmux.database.broker_sessions import BrokerSessions
 from tickmux.database.engine import Database
 from tickmux.database.instrument_store import InstrumentStore
+from tickmux.errors import ErrorCode, RequestError
 from tickmux.feed_directory import (
     BrokerSource,
     ExternalSource,
@@ -25,6 +26,7 @@ from tickmux.simulator import load_simulator
 from tickmux.simulator.base import BrokerSimulator
 from tickmux.simulator.exchange import Exchange
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
+from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.server import Limits, WebSocketProxy
 
 
@@ -50,6 +52,7 @@ class Runtime:
         self.sessions = BrokerSessions(database, settings.tickmux_secret)
         self.instruments = InstrumentStore(database)
         self.upstream = upstream
+        self.feeds: FeedDirectory | None = None
         self.simulator: BrokerSimulator | None = None
         self.market: asyncio.Task[None] | None = None
         """The simulated exchange at work; cancelled, its market stands still."""
@@ -61,7 +64,7 @@ class Runtime:
             zmq_port=settings.zmq_port,
             high_water_mark=settings.zmq_hwm,
             verify=self._verify,
-            feed_of=lambda user: self.feeds.feed_of(user),
+            feed_of=self._feed_of,
             brokers=broker_names(),
             limits=Limits(
                 throttle_ms=settings.message_throttle_ms,
@@ -123,10 +126,19 @@ class Runtime:
             (row for filename, data in simulator.instrument_dump() for row in parser.parse(data, filename)),
         )
 
+    def running_feeds(self) -> list[Feed]:
+        """The feeds that somebody has needed so far."""
+        return self.feeds.feeds() if self.feeds is not None else []
+
     @property
     def bus_port(self) -> int:
         """Where publishers connect."""
         return self.proxy.bus.port if self.proxy.bus is not None else 0
+
+    async def _feed_of(self, user: str) -> Feed:
+        if self.feeds is None:
+            raise RequestError(ErrorCode.BROKER_INIT_ERROR, "the server is still starting: try again")
+        return await self.feeds.feed_of(user)
 
     async def _verify(self, api_key: str) -> str | None:
         user = await asyncio.to_thread(self.api_keys.verify, api_key)

@@ -1,0 +1,206 @@
+"""Dhan's instrument list: one CSV file of all segments, about 200,000 rows (specification section 9)."""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import lru_cache
+
+from tickmux.broker._index_names import BSE_INDEX_NAMES
+from tickmux.broker.dhan.streaming.dhan_adapter import DhanAdapter
+from tickmux.codec import Credentials
+from tickmux.instrument import Instrument, derivative_symbol, format_expiry
+from tickmux.instrument_list import Download, InstrumentList, ListFormatError
+
+FILENAME = "api-scrip-master.csv"
+
+_COLUMNS = (
+    "SEM_EXM_EXCH_ID", "SEM_SEGMENT", "SEM_SMST_SECURITY_ID", "SEM_INSTRUMENT_NAME", "SEM_TRADING_SYMBOL",
+    "SEM_LOT_UNITS", "SEM_CUSTOM_SYMBOL", "SEM_EXPIRY_DATE", "SEM_STRIKE_PRICE", "SEM_OPTION_TYPE",
+    "SEM_TICK_SIZE", "SEM_SERIES", "SM_SYMBOL_NAME",
+)  # fmt: skip
+
+_PLACES: Mapping[tuple[str, str, str], tuple[str, str, str]] = {
+    ("NSE", "E", "EQUITY"): ("NSE", "NSE_EQ", "EQ"),
+    ("BSE", "E", "EQUITY"): ("BSE", "BSE_EQ", "EQ"),
+    ("NSE", "I", "INDEX"): ("NSE_INDEX", "IDX_I", "INDEX"),
+    ("BSE", "I", "INDEX"): ("BSE_INDEX", "IDX_I", "INDEX"),
+    **{("NSE", "D", name): ("NFO", "NSE_FNO", name[:3]) for name in ("FUTIDX", "FUTSTK", "OPTIDX", "OPTSTK")},
+    **{("BSE", "D", name): ("BFO", "BSE_FNO", name[:3]) for name in ("FUTIDX", "FUTSTK", "OPTIDX", "OPTSTK")},
+    **{("NSE", "C", name): ("CDS", "NSE_CURRENCY", name[:3]) for name in ("FUTCUR", "OPTCUR")},
+    **{("BSE", "C", name): ("BCD", "BSE_CURRENCY", name[:3]) for name in ("FUTCUR", "OPTCUR")},
+    **{("MCX", "M", name): ("MCX", "MCX_COMM", name[:3]) for name in ("FUTCOM", "FUTIDX", "OPTFUT")},
+}
+"""(exchange id, segment, instrument name) -> (our exchange, brexchange, kind); anything else is skipped."""
+
+_NSE_INDEX_NAMES: Mapping[str, str] = {
+    "NIFTYNEXT50": "NIFTYNXT50",
+    "NIFTYMCAP50": "NIFTYMIDCAP50",
+    "NIFTYMID100FREE": "NIFTYMIDCAP100",
+    "NIFTYMIDSMALLCAP400": "NIFTYMIDSML400",
+    "NIFTYSMALLCAP50": "NIFTYSMLCAP50",
+    "NIFTYSMALLCAP100": "NIFTYSMLCAP100",
+    "NIFTYSMALLCAP250": "NIFTYSMLCAP250",
+    "NIFTY100EQUALWEIGHT": "NIFTY100EQLWGT",
+    "NIFTY100LOWVOLATILITY30": "NIFTY100LOWVOL30",
+}
+_NO_SPACES = str.maketrans("", "", " -")
+_BSE_INDEX_NAMES = {name.translate(_NO_SPACES): symbol for name, symbol in BSE_INDEX_NAMES.items()}
+
+_ROOT = re.compile(r"(.+)-(?:\d{1,2})?[A-Za-z]{3}\d{4}-(?:FUT|[\d.]+-(?:CE|PE))")
+_LARGEST = 1e12
+_SERIES_RANK = {"EQ": 0, "BE": 1}
+
+
+class _BadRow(Exception):
+    """A row that becomes no instrument; its text is the reason that is counted."""
+
+
+class DhanInstruments(InstrumentList):
+    """The compact list, public and without a login. A token is unique within its brexchange only."""
+
+    needs_login = False
+    default_urls = DhanAdapter.default_urls
+
+    def downloads(self, credentials: Credentials | None) -> list[Download]:
+        return [Download(url=self.urls["instruments"], filename=FILENAME)]
+
+    def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
+        # Line by line, so that a stray quote spoils its own row only.
+        lines = data.decode("utf-8-sig", errors="replace").split("\n")
+        header = [column.strip().strip('"') for column in lines[0].split(",")]
+        if missing := [column for column in _COLUMNS if column not in header]:
+            kind = "an error answer of the broker" if data.lstrip()[:1] in (b"{", b"<") else "another file"
+            raise ListFormatError(f"{filename} is not Dhan's instrument list but {kind}: no column {missing[0]!r}")
+        return self._rows(lines, header)
+
+    def _rows(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
+        columns = [header.index(column) for column in _COLUMNS]
+        width = len(header)
+        keys: set[tuple[str, str]] = set()
+        symbols: set[tuple[str, str]] = set()
+        chosen: dict[tuple[str, str], tuple[int, Instrument]] = {}
+        for number in range(1, len(lines)):
+            line = lines[number].rstrip("\r")
+            if not line:
+                continue
+            try:
+                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
+                if len(cells) != width:
+                    raise _BadRow("wrong number of columns")
+                row = [cells[column].strip() for column in columns]
+                place = _PLACES.get((row[0], row[1], row[3]))
+                if place is None:
+                    raise _BadRow("not served")
+                instrument = _instrument(place, row)
+                key = (instrument.brexchange, instrument.token)
+                if key in keys:
+                    raise _BadRow("security id twice in a segment")
+                keys.add(key)
+                name = (instrument.exchange, instrument.symbol)
+                if place[2] in ("EQ", "INDEX"):
+                    # Which of several rows of a symbol is meant shows only at the end of the file.
+                    rank = _rank(instrument, row[11])
+                    if name in chosen:
+                        self.skipped["another row of the same symbol is preferred"] += 1
+                    if name not in chosen or rank < chosen[name][0]:
+                        chosen[name] = (rank, instrument)
+                    continue
+                if name in symbols:
+                    raise _BadRow("another row has the same symbol")
+                symbols.add(name)
+                yield instrument
+            except csv.Error:
+                self.skipped["broken quotes"] += 1
+            except _BadRow as reason:
+                self.skipped[str(reason)] += 1
+        for _, instrument in chosen.values():
+            yield instrument
+
+
+def _rank(instrument: Instrument, series: str) -> int:
+    """Which of several rows of one symbol is taken: the lowest, of equals the first."""
+    if instrument.exchange == "NSE":
+        return _SERIES_RANK.get(series, 2)
+    return int(instrument.token) if instrument.exchange == "BSE_INDEX" else 0
+
+
+def _instrument(place: tuple[str, str, str], row: list[str]) -> Instrument:
+    """One row in our terms; raises _BadRow."""
+    _, _, token, _, brsymbol, lot_text, custom, expiry_text, strike_text, option, tick_text, _, company = row
+    exchange, brexchange, kind = place
+    if not (token.isascii() and token.isdigit() and len(token) <= 10):
+        raise _BadRow("no security id")
+    if not brsymbol:
+        raise _BadRow("no trading symbol")
+    if "NSETEST" in brsymbol:
+        raise _BadRow("test instrument")
+    expiry, strike = "", 0.0
+    tick = round(_number(tick_text, "tick size") / 100, 6)  # paise
+    if kind == "EQ":
+        symbol, name = brsymbol, company or custom
+    elif kind == "INDEX":
+        symbol, name = _index_symbol(brsymbol, exchange), custom or company
+        tick = 0.0
+    else:
+        name = _root(brsymbol, custom)
+        day, expiry = _expiry(expiry_text)
+        if kind == "OPT":
+            kind = option
+            if kind not in ("CE", "PE"):
+                raise _BadRow("bad option type")
+            strike = _number(strike_text, "strike")
+            if not strike:
+                raise _BadRow("bad strike")
+        symbol = derivative_symbol(name, day, kind, strike)
+    return Instrument(
+        symbol=symbol,
+        exchange=exchange,
+        token=token,
+        brexchange=brexchange,
+        brsymbol=brsymbol,
+        name=name,
+        expiry=expiry,
+        strike=strike,
+        lotsize=int(_number(lot_text, "lot size")),
+        instrumenttype=kind,
+        tick_size=tick,
+    )
+
+
+def _index_symbol(brsymbol: str, exchange: str) -> str:
+    plain = brsymbol.upper().translate(_NO_SPACES)
+    return (_NSE_INDEX_NAMES if exchange == "NSE_INDEX" else _BSE_INDEX_NAMES).get(plain, plain)
+
+
+def _root(brsymbol: str, custom: str) -> str:
+    """The underlying: the trading symbol up to its date (a root may have a hyphen), else the display name's start."""
+    match = _ROOT.fullmatch(brsymbol)
+    root = match[1] if match else custom.partition(" ")[0]
+    if not root:
+        raise _BadRow("derivative without an underlying")
+    return root.upper()
+
+
+@lru_cache(maxsize=4096)
+def _expiry(text: str) -> tuple[date, str]:
+    """The day of `yyyy-mm-dd hh:mm:ss` and how our rows spell it; a list has some hundred different ones."""
+    day_text = text[:10]
+    try:
+        day = date.fromisoformat(day_text)
+    except ValueError:
+        raise _BadRow("bad expiry") from None
+    if day.isoformat() != day_text or text[10:11].strip() or day.year < 2000:
+        raise _BadRow("bad expiry")
+    return day, format_expiry(day)
+
+
+def _number(text: str, what: str) -> float:
+    """A number of rupees, paise or units, not negative; an empty cell is 0."""
+    try:
+        number = float(text or 0)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < _LARGEST:
+        raise _BadRow(f"bad {what}")
+    return number

@@ -1,0 +1,218 @@
+"""Dhan's main feed: packets with an 8-byte header, several to a message (specification sections 5.1 to 5.6, 6).
+
+Every packet of prices is complete in itself; previous close and open interest come in packets of their own, are
+kept for each instrument and repeat its last tick.
+"""
+
+import struct
+from collections.abc import Callable, Hashable
+from copy import copy
+from typing import ClassVar
+
+from tickmux.broker.dhan.streaming.standing import Standing
+from tickmux.broker.dhan.streaming.wire import DERIVATIVES, DhanCodec, malformed
+from tickmux.codec import Decoded, Event
+from tickmux.instrument import Instrument
+from tickmux.tick import Depth, DepthLevel, Mode, Tick
+
+# Little-endian; offsets are those of the specification.
+_HEADER = struct.Struct("<BHBI").unpack_from  # code, length, segment, security id
+_TICKER = struct.Struct("<fI").unpack_from
+_QUOTE = struct.Struct("<fHIfIIIffff").unpack_from
+_FULL = struct.Struct("<fHIfIIII8xffff").unpack_from  # the 8 bytes are the day's highest and lowest open interest
+_LEVEL = struct.Struct("<IIHHff")
+_PRICE = struct.Struct("<f").unpack_from
+_U32 = struct.Struct("<I").unpack_from
+_U16 = struct.Struct("<H").unpack_from
+
+_HEADER_SIZE, _PAYLOAD, _LEVELS, _FULL_SIZE = 8, 8, 62, 162
+_SIZES = {2: 16, 3: 112, 4: 50, 5: 12, 6: 16, 7: 8, 8: _FULL_SIZE, 50: 10}
+"""Packet sizes by code. They are trusted, not the length field: what that counts is disputed (section 5.1)."""
+_HEARTBEAT, _INDEX, _DISCONNECT = 0, 1, 50
+
+_CURRENCY = frozenset({"CDS", "BCD"})
+_INFINITY = float("inf")
+
+
+class _Market:
+    """What the session has said about one instrument; its methods read the packets about it.
+
+    Each takes the message and the packet's offset, and returns a new tick or None.
+    """
+
+    __slots__ = ("close", "decimals", "has_oi", "instrument", "ist_shift", "last", "oi")
+
+    def __init__(self, instrument: Instrument, ist_shift: int) -> None:
+        self.instrument = instrument
+        self.decimals = 4 if instrument.exchange in _CURRENCY else 2
+        self.has_oi = instrument.exchange in DERIVATIVES
+        self.ist_shift = ist_shift
+        self.last: Tick | None = None
+        self.close: float | None = None
+        self.oi: int | None = None
+
+    def ticker(self, frame: bytes, at: int) -> Tick | None:
+        last, traded = _TICKER(frame, at + _PAYLOAD)
+        ltp = self._price(last)
+        if ltp is None:
+            return None
+        self.last = tick = Tick(
+            instrument=self.instrument, mode=Mode.LTP, ltp=ltp, ltt=self._time(traded), close=self.close
+        )
+        return tick
+
+    def quote(self, frame: bytes, at: int) -> Tick:
+        last, quantity, traded, average, volume, sell, buy, open_, _, high, low = _QUOTE(frame, at + _PAYLOAD)
+        price = self._price
+        self.last = tick = Tick(
+            instrument=self.instrument,
+            mode=Mode.QUOTE,
+            ltp=price(last),
+            ltt=self._time(traded),
+            open=price(open_),
+            high=price(high),
+            low=price(low),
+            close=self.close,  # never the packet's own: that is today's, 0 until the evening
+            volume=volume,
+            last_trade_quantity=quantity,
+            avg_trade_price=price(average),
+            total_buy_quantity=buy,
+            total_sell_quantity=sell,
+            oi=self.oi,
+        )
+        return tick
+
+    def full(self, frame: bytes, at: int) -> Tick:
+        last, quantity, traded, average, volume, sell, buy, oi, open_, _, high, low = _FULL(frame, at + _PAYLOAD)
+        if self.has_oi:
+            self.oi = oi
+        price = self._price
+        self.last = tick = Tick(
+            instrument=self.instrument,
+            mode=Mode.DEPTH,
+            ltp=price(last),
+            ltt=self._time(traded),
+            open=price(open_),
+            high=price(high),
+            low=price(low),
+            close=self.close,
+            volume=volume,
+            last_trade_quantity=quantity,
+            avg_trade_price=price(average),
+            total_buy_quantity=buy,
+            total_sell_quantity=sell,
+            oi=self.oi,
+            depth=self._depth(frame[at + _LEVELS : at + _FULL_SIZE]),
+        )
+        return tick
+
+    def previous_close(self, frame: bytes, at: int) -> Tick | None:
+        close = self._price(_PRICE(frame, at + _PAYLOAD)[0])
+        if close is None:
+            return None
+        self.close = close
+        if self.last is None:
+            return None
+        self.last = tick = copy(self.last)
+        tick.close = close
+        return tick
+
+    def open_interest(self, frame: bytes, at: int) -> Tick | None:
+        if not self.has_oi:
+            return None
+        self.oi = _U32(frame, at + _PAYLOAD)[0]
+        if self.last is None or self.last.mode is Mode.LTP:
+            return None
+        self.last = tick = copy(self.last)
+        tick.oi = self.oi
+        return tick
+
+    def _price(self, raw: float) -> float | None:
+        """The rupees that a float32 stands for; None for 0, for -0.01 and what else is no price."""
+        price = round(raw, self.decimals)
+        return price if 0.0 < price < _INFINITY else None
+
+    def _time(self, seconds: int) -> int | None:
+        return (seconds - self.ist_shift) * 1000 if seconds > self.ist_shift else None
+
+    def _depth(self, rows: bytes) -> Depth:
+        buy: list[DepthLevel] = []
+        sell: list[DepthLevel] = []
+        for bid_quantity, ask_quantity, bid_orders, ask_orders, bid, ask in _LEVEL.iter_unpack(rows):
+            if bid_quantity and (price := self._price(bid)) is not None:
+                buy.append(DepthLevel(price, bid_quantity, bid_orders))
+            if ask_quantity and (price := self._price(ask)) is not None:
+                sell.append(DepthLevel(price, ask_quantity, ask_orders))
+        return Depth(buy, sell)
+
+
+_READERS: dict[int, Callable[[_Market, bytes, int], Tick | None]] = {
+    2: _Market.ticker,
+    4: _Market.quote,
+    5: _Market.open_interest,
+    6: _Market.previous_close,
+    8: _Market.full,
+}
+
+
+class MainFeedCodec(DhanCodec):
+    """Kinds are `ltp`, `quote` and `full`."""
+
+    ist_shift: ClassVar[int] = 19_800
+    """Seconds by which the feed's epoch is ahead of UTC: it counts Indian clock time (section 5.4)."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(standing)
+        self._markets: dict[Hashable, _Market] = {}
+
+    def decode_packets(self, frame: bytes) -> Decoded:
+        decoded = Decoded()
+        ticks = decoded.ticks
+        markets = self._markets
+        size = len(frame)
+        offset = 0
+        while size - offset >= _HEADER_SIZE:
+            code, length, segment, security = _HEADER(frame, offset)
+            step = _SIZES.get(code)
+            if step is None:
+                if length < _HEADER_SIZE:
+                    if code == _HEARTBEAT:
+                        return _heartbeat(decoded)
+                    break
+                step = length
+            if offset + step > size:
+                break
+            reader = _READERS.get(code)
+            if reader is not None:
+                market = markets.get(segment << 32 | security)
+                if market is None:
+                    decoded.unrouted += 1
+                else:
+                    tick = reader(market, frame, offset)
+                    if tick is not None:
+                        ticks.append(tick)
+            elif code == _HEARTBEAT:
+                _heartbeat(decoded)
+            elif code == _DISCONNECT:
+                self.disconnected(decoded, _U16(frame, offset + _PAYLOAD)[0])
+            elif code != _INDEX and code not in _SIZES:
+                decoded.unknown += 1
+            offset += step
+        else:
+            if offset == size and size:
+                return decoded
+        return malformed(decoded, f"message of {size} bytes ends within the packet at {offset}")
+
+    def _reroute(self, key: Hashable, claims: list[Instrument]) -> None:
+        super()._reroute(key, claims)
+        instrument = self.routes.get(key)
+        if instrument is None:
+            self._markets.pop(key, None)
+        elif key not in self._markets or self._markets[key].instrument is not instrument:
+            self._markets[key] = _Market(instrument, self.ist_shift)
+
+
+def _heartbeat(decoded: Decoded) -> Decoded:
+    if decoded.event is None:
+        decoded.event = Event.HEARTBEAT
+    return decoded
