@@ -110,6 +110,12 @@ def _parse_secret(text: str) -> str:
     return text
 
 
+def _parse_name(text: str) -> str:
+    if not (0 < len(text) <= 64 and text.isprintable()):
+        raise ValueError
+    return text
+
+
 def _parse_folder(text: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
@@ -131,7 +137,7 @@ _PORT = _whole(0, 65535, "0: the system chooses")
 _HOST = _matching(r"[\w.:%-]{1,253}", "a host name or an IP address")
 _BOOL = Kind("true or false", _parse_bool)
 _LIMIT = _whole(1, 1_000_000)
-_NAME = _matching(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,62}[^\s\x00-\x1f\x7f])?", "1 to 64 printable characters")
+_NAME = Kind("1 to 64 printable characters", _parse_name)
 _LEVEL = _matching(
     r"(?i)debug|info|warning|error|critical", "DEBUG, INFO, WARNING, ERROR or CRITICAL", lambda text: text.upper()
 )

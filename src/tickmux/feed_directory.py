@@ -24,6 +24,10 @@ from tickmux.websocket_proxy.feed import Feed, LocalFeed
 from tickmux.websocket_proxy.market_hours import MarketHours
 
 
+_HINTS = 20
+"""Unknown symbols of one request that get similar names suggested: a search takes a millisecond each."""
+
+
 class FeedSource(Protocol):
     """Where users' feeds come from."""
 
@@ -75,14 +79,17 @@ class StoredInstruments:
     def _resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
         pairs = [(exchange, symbol) for symbol, exchange in wants]
         found = self._store.resolve_many(self._name, pairs)
+        hints = iter(range(_HINTS))
         return [
-            instrument or self._unknown(symbol, exchange)
+            instrument or self._unknown(symbol, exchange, with_hint=next(hints, None) is not None)
             for (symbol, exchange), instrument in zip(wants, found, strict=True)
         ]
 
-    def _unknown(self, symbol: str, exchange: str) -> RequestError:
+    def _unknown(self, symbol: str, exchange: str, *, with_hint: bool) -> RequestError:
         if not self._store.count(self._name):
             hint = f"the instrument list is empty: run `{self._update_with}`"
+        elif not with_hint:
+            hint = "see `tickmux instruments search`"
         else:
             near = self._store.nearest(self._name, symbol, exchange)
             hint = f"did you mean {', '.join(near)}?" if near else "nothing similar is listed"

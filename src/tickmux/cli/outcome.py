@@ -56,7 +56,7 @@ class Commands(TyperGroup):
         except _CommandLineError as error:
             code = fail(_usage(error), 2)
         except Exception as error:
-            code = fail(str(error), exit_code(error))
+            code = fail(_message(error), exit_code(error))
         if standalone_mode:
             sys.exit(code or 0)
         return code
@@ -89,11 +89,18 @@ def exit_code(error: Exception) -> int:
             return 3
         case LoginFailed() | SessionUnreadable():
             return 4
-        case DatabaseFailed() | EmptyList() | ListFormatError() | PortTaken():
+        case DatabaseFailed() | SQLAlchemyError() | EmptyList() | ListFormatError() | PortTaken():
             return 1
-        case SQLAlchemyError():
-            return 1
+        case UnicodeEncodeError():  # an argument that is no text in this terminal's encoding
+            return 2
     raise error
+
+
+def _message(error: Exception) -> str:
+    from tickmux.database.engine import reason
+
+    # A driver's error is wrapped together with its statement, which says nothing to the user.
+    return f"the database failed: {reason(error)}" if hasattr(error, "orig") else str(error)
 
 
 def _usage(error: Any) -> str:

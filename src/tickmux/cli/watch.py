@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,25 +19,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tickmux.config import ConfigError, Settings
+from tickmux.cli.outcome import Failed, Misused, Refused
+from tickmux.config import Settings
 from tickmux.errors import RequestError
 from tickmux.login import IST
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.mapping import parse_exchange, parse_mode
 
-_FAILED, _USAGE, _AUTH = 1, 2, 4
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
 _REFRESH = 8
 _FLASH = 0.4
 _RETRY = (1.0, 2.0, 4.0, 8.0)
-
-
-class _Refused(Exception):
-    """The server said no; trying again as it is would be useless."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class _Row:
@@ -69,7 +61,7 @@ class _Watch(picows.WSListener):
         self._depth = depth
         self.feed = "connecting"
         self.broker = ""
-        self.failure: _Refused | None = None
+        self.failure: Failed | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._send(transport, action="authenticate", api_key=self._key, options={"feed_status": True})
@@ -96,17 +88,17 @@ class _Watch(picows.WSListener):
                 if row is not None:
                     row.note = entry.get("message", "")
         elif message.get("status") == "error":
-            self._fail(transport, _Refused(message.get("message", "the server refused the request"), _FAILED))
+            self._fail(transport, Failed(message.get("message", "the server refused the request")))
 
     def _authenticated(self, transport: WSTransport, message: dict[str, Any]) -> None:
         if message.get("status") != "success":
-            self._fail(transport, _Refused(message.get("message", "authentication failed"), _AUTH))
+            self._fail(transport, Refused(message.get("message", "authentication failed")))
             return
         self.broker = message.get("broker", "")
         symbols = [{"symbol": symbol, "exchange": exchange} for symbol, exchange in self._rows]
         self._send(transport, action="subscribe", symbols=symbols, mode=self._mode.name, depth=self._depth)
 
-    def _fail(self, transport: WSTransport, failure: _Refused) -> None:
+    def _fail(self, transport: WSTransport, failure: Failed) -> None:
         self.failure = failure
         transport.disconnect(False)
 
@@ -134,23 +126,16 @@ def watch(
 
         tickmux watch RELIANCE@BSE --mode DEPTH --depth 20
 
-    Stop it with Ctrl-C. Exit codes: 0 stopped, 1 no connection or refused, 2 wrong option, 4 the key is not valid.
+    Stop it with Ctrl-C.
     """
     try:
         rows = dict(_row(text) for text in symbols)
         wanted = parse_mode(mode)
-        target = url or Settings.load().websocket_url
-    except (RequestError, ConfigError) as error:
-        _errors.print(f"[red]error:[/] {error}")
-        raise typer.Exit(_USAGE) from None
-    key = _key(key_file)
-    try:
-        uvloop.run(_watch(target, key, rows, wanted, depth, duration))
-    except KeyboardInterrupt:
-        pass
-    except _Refused as refused:
-        _errors.print(f"[red]error:[/] {refused}")
-        raise typer.Exit(refused.exit_code) from None
+    except RequestError as error:
+        raise Misused(str(error)) from None
+    target = url or Settings.load().websocket_url
+    with suppress(KeyboardInterrupt):
+        uvloop.run(_watch(target, _key(key_file), rows, wanted, depth, duration))
 
 
 def _row(text: str) -> tuple[tuple[str, str], _Row]:
@@ -164,14 +149,12 @@ def _key(key_file: Path | None) -> str:
         try:
             return key_file.read_text().strip()
         except OSError as error:
-            _errors.print(f"[red]error:[/] {key_file}: {error.strerror}")
-            raise typer.Exit(_USAGE) from None
+            raise Misused(f"{key_file}: {error.strerror}") from None
     key = os.environ.get("TICKMUX_API_KEY", "").strip()
     if key:
         return key
     if not sys.stdin.isatty():
-        _errors.print("[red]error:[/] no API key: set TICKMUX_API_KEY, or make one with `tickmux apikey create`")
-        raise typer.Exit(_AUTH)
+        raise Refused("no API key: set TICKMUX_API_KEY, or make one with `tickmux apikey create`")
     return str(typer.prompt("API key", hide_input=True)).strip()
 
 

@@ -8,7 +8,7 @@ fails at once when somebody else has written meanwhile.
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Database:
         """
         try:
             url = _engine_url(settings.database_url)
-            engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else create_engine(url)
+            engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _engine(url)
         except ImportError as error:
             raise ConfigError(
                 f"DATABASE_URL (value hidden) needs the Python package {error.name}: install it"
@@ -112,12 +112,17 @@ def _shown(url: URL) -> str:
     return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
+def _engine(url: URL, options: Mapping[str, Any] | None = None) -> Engine:
+    # Parameters stay out of errors and logs: hashes and encrypted secrets are among them.
+    return create_engine(url, connect_args=dict(options or {}), hide_parameters=True)
+
+
 def _sqlite_engine(url: URL) -> Engine:
     path = Path(url.database or "")
     private_folder(path.parent)
     # Made here, so that it and the journals beside it are readable by their owner alone.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    engine = _engine(url, {"timeout": _BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: Any) -> None:

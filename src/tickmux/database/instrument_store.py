@@ -24,6 +24,7 @@ _COLUMNS = ", ".join(_FIELDS)
 _I_COLUMNS = ", ".join(f"i.{name}" for name in _FIELDS)
 _BATCH = 5000
 _PAIRS = 500
+_MAX_QUERY = 100
 _LAST = "\U0010ffff"
 """Sorts after every character that a symbol has: the end of a prefix's range."""
 
@@ -145,6 +146,8 @@ class InstrumentStore:
         """The instruments of (exchange, symbol) pairs, in their order, None for those that there are not."""
         by_exchange: dict[str, list[str]] = {}
         for exchange, symbol in dict.fromkeys(pairs):
+            if not (exchange.isprintable() and symbol.isprintable()):
+                continue  # no name of ours, and nothing that every database would take
             by_exchange.setdefault(exchange, []).append(symbol)
         found: dict[tuple[str, str], Instrument] = {}
         with self._database.reading() as session:
@@ -162,6 +165,8 @@ class InstrumentStore:
     def nearest(self, broker: str, symbol: str, exchange: str, limit: int = 5) -> list[str]:
         """Names that may have been meant: the symbol on other exchanges (`NSE_INDEX:NIFTY`), then similar symbols
         of this one, most similar first."""
+        if not (symbol.isprintable() and exchange.isprintable()):
+            return []
         with self._database.reading() as session:
             elsewhere = session.execute(_ELSEWHERE, {"broker": broker, "symbol": symbol})
             names = [f"{other}:{symbol}" for other in sorted(elsewhere.scalars()) if other != exchange]
@@ -176,7 +181,7 @@ class InstrumentStore:
         begins with it, then the rest; shorter symbols first among equals.
         """
         words = query.upper().split()
-        if not words or limit < 1:
+        if not words or limit < 1 or len(query) > _MAX_QUERY or not query.isprintable():
             return []
         whole = "".join(words)
         where = "l.broker = :broker" + (" AND i.exchange = :exchange" if exchange else "")

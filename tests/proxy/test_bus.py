@@ -1,0 +1,134 @@
+"""The bus over real ZeroMQ sockets on loopback."""
+
+import asyncio
+
+import pytest
+import uvloop
+import zmq
+
+from support.servers import eventually
+from tickmux.websocket_proxy.bus import BusPublisher, BusSubscriber, unpack_batch
+from tickmux.websocket_proxy.port_check import PortTaken
+
+
+def run(main):
+    return uvloop.run(main())
+
+
+class Receiver:
+    def __init__(self, **options):
+        self.messages = []
+        self.drains = 0
+        self.bus = BusSubscriber(
+            "127.0.0.1",
+            options.pop("port", 0),
+            high_water_mark=100_000,
+            on_message=lambda topic, body: self.messages.append((topic, body)),
+            on_drained=self._drained,
+        )
+
+    def _drained(self):
+        self.drains += 1
+
+    def start(self):
+        self.bus.start(asyncio.get_running_loop())
+
+
+def publisher(receiver, feed="f:a", mark=100_000):
+    return BusPublisher(receiver.bus.endpoint, feed, high_water_mark=mark)
+
+
+def test_nothing_is_lost_when_a_publisher_floods_as_soon_as_it_is_ready():
+    async def main():
+        receiver = Receiver()
+        receiver.start()
+        source = publisher(receiver)
+        assert await source.wait_ready(5)
+        for number in range(50_000):
+            source.send([b"t", b"%d" % number])
+        await eventually(lambda: len(receiver.messages) == 50_000, "all messages")
+        assert [unpack_batch(body)[1] for _, body in receiver.messages] == [b"%d" % n for n in range(50_000)]
+        assert source.dropped == 0
+        assert receiver.drains > 50_000 / BusSubscriber.DRAIN / 2, "clients get their turn in between"
+        source.close()
+        receiver.bus.close()
+
+    run(main)
+
+
+def test_a_publisher_is_not_ready_before_the_proxy_polls():
+    async def main():
+        receiver = Receiver()
+        source = publisher(receiver)
+        assert not await source.wait_ready(0.2)
+        receiver.start()
+        assert await source.wait_ready(5)
+        source.close()
+        receiver.bus.close()
+
+    run(main)
+
+
+def test_several_publishers_feed_one_proxy():
+    async def main():
+        receiver = Receiver()
+        receiver.start()
+        sources = [publisher(receiver, f"feed{number}") for number in range(3)]
+        for number, source in enumerate(sources):
+            assert await source.wait_ready(5)
+            source.send([b"t", b"%d" % number])
+        await eventually(lambda: len(receiver.messages) == 3)
+        assert {topic for topic, _ in receiver.messages} == {b"\0feed0", b"\0feed1", b"\0feed2"}
+        for source in sources:
+            source.close()
+        receiver.bus.close()
+
+    run(main)
+
+
+def test_what_does_not_fit_is_dropped_and_counted():
+    async def main():
+        receiver = Receiver()
+        receiver.start()
+        source = publisher(receiver, mark=10)
+        assert await source.wait_ready(5)
+        for _ in range(200_000):  # the loop never runs meanwhile, so that nobody reads
+            source.send([b"t", b"x" * 1000, b"u", b"y"])
+            if source.dropped >= 20:
+                break
+        assert source.dropped >= 20
+        await eventually(lambda: sum(len(unpack_batch(body)) // 2 for _, body in receiver.messages) == source.sent)
+        source.close()
+        receiver.bus.close()
+
+    run(main)
+
+
+def test_a_message_of_one_or_three_parts_is_counted_and_does_not_disturb_the_next():
+    async def main():
+        receiver = Receiver()
+        receiver.start()
+        raw = zmq.Context.instance().socket(zmq.XPUB)
+        raw.connect(receiver.bus.endpoint)
+        await eventually(lambda: raw.poll(0))
+        raw.send(b"alone")
+        raw.send_multipart([b"a", b"b", b"c"])
+        raw.send_multipart([b"topic", b"payload"])
+        await eventually(lambda: receiver.messages)
+        assert receiver.messages == [(b"topic", b"payload")]
+        assert receiver.bus.malformed == 2
+        raw.close(0)
+        receiver.bus.close()
+
+    run(main)
+
+
+def test_a_taken_bus_port_is_named():
+    async def main():
+        receiver = Receiver()
+        with pytest.raises(PortTaken) as taken:
+            Receiver(port=receiver.bus.port)
+        assert "ZMQ_PORT" in str(taken.value)
+        receiver.bus.close()
+
+    run(main)
