@@ -12,7 +12,7 @@ run: $(VENV)/.run  ## set up, then serve a made-up market behind Zerodha's wire 
 	$(BIN)/tickmux serve --simulate zerodha
 
 test: $(VENV)/.dev check  ## set up, then run all checks and tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 check: $(VENV)/.dev  ## formatting, lint, types
 	$(BIN)/ruff format --check .

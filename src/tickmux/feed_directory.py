@@ -23,7 +23,6 @@ from tickmux.websocket_proxy.external_feed import ExternalFeed
 from tickmux.websocket_proxy.feed import Feed, LocalFeed
 from tickmux.websocket_proxy.market_hours import MarketHours
 
-
 _HINTS = 20
 """Unknown symbols of one request that get similar names suggested: a search takes a millisecond each."""
 

@@ -1,6 +1,7 @@
 """Throttle and fan-out on a virtual clock, without sockets."""
 
 import asyncio
+import itertools
 import json
 
 import msgspec
@@ -12,7 +13,6 @@ from tickmux.tick import Mode
 from tickmux.websocket_proxy.bus import batch_topic
 from tickmux.websocket_proxy.dispatcher import Dispatcher
 from tickmux.websocket_proxy.subscription_index import LaneKey, SubscriptionIndex, TopicKey
-import itertools
 
 FEED = "f:a"
 

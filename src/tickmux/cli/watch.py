@@ -171,9 +171,7 @@ async def _watch(
             except (OSError, picows.WSError) as error:
                 if attempt == 0 and not any(row.ticks for row in rows.values()):
                     reason = getattr(error, "strerror", None) or type(error).__name__
-                    raise _Refused(
-                        f"no server at {url} ({reason}): start one with `tickmux serve`", _FAILED
-                    ) from None
+                    raise Failed(f"no server at {url} ({reason}): start one with `tickmux serve`") from None
                 session.feed = "server unreachable"
             else:
                 attempt = 0
