@@ -1,9 +1,10 @@
 """`tickmux brokers`: what every broker's feed offers, as its adapter says."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
 
 import msgspec
+import typer
 
 from tickmux.cli.console import JsonOption, note, print_json, print_table
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
@@ -39,7 +40,10 @@ class Row(msgspec.Struct, frozen=True):
     orders: bool
 
 
-def brokers(as_json: JsonOption = False) -> None:
+def brokers(
+    as_json: JsonOption = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/brokers/README.md.")] = False,
+) -> None:
     """List the brokers with what their feeds offer.
 
     Depth is in levels; "symbols × connections" is the connection pool by default.
@@ -50,29 +54,50 @@ def brokers(as_json: JsonOption = False) -> None:
 
         tickmux brokers --json
     """
-    rows = list(_rows())
+    rows = list(broker_rows())
     if as_json:
         print_json(rows)
         return
-    print_table(
-        ("Broker", "Transport", "Modes", "Depth", "Symbols × connections", "Login", "Token lives"),
-        [
-            (
-                row.name,
-                row.transport,
-                " ".join(row.modes),
-                depth_text(row.depth),
-                pool_text(row.pools),
-                row.login,
-                row.token_life,
-            )
-            for row in rows
-        ],
-        separated=True,
+    if markdown:
+        typer.echo(markdown_page(rows), nl=False)
+        return
+    print_table(_COLUMNS, [_cells(row) for row in rows], separated=True)
+
+
+_COLUMNS = ("Broker", "Transport", "Modes", "Depth", "Symbols × connections", "Login", "Token lives")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.name,
+        row.transport,
+        " ".join(row.modes),
+        depth_text(row.depth),
+        pool_text(row.pools),
+        row.login,
+        row.token_life,
     )
 
 
-def _rows() -> Iterator[Row]:
+def markdown_page(rows: Iterable[Row]) -> str:
+    """`docs/brokers/README.md`: the same table for readers, each broker's name leading to its page."""
+    lines = [
+        "# Brokers",
+        "",
+        "Made by `tickmux brokers --markdown` from the brokers' adapters. Depth is in levels; symbols × connections is",
+        "the connection pool by default, and in brackets what the broker allows.",
+        "",
+        f"| {' | '.join(_COLUMNS)} |",
+        f"|{' --- |' * len(_COLUMNS)}",
+    ]
+    for row in rows:
+        _, *cells = _cells(row)
+        lines.append(f"| [{row.display_name}]({row.name}.md) (`{row.name}`) | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def broker_rows() -> Iterator[Row]:
+    """All brokers that can be loaded, sorted by name."""
     for name in broker_names():
         try:
             yield broker_row(load_broker(name))

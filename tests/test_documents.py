@@ -1,0 +1,44 @@
+"""Documents that are made from the program, or make promises about it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tickmux.cli.brokers import broker_rows, markdown_page
+from tickmux.errors import CloseCode, ErrorCode
+from tickmux.websocket_proxy.broker_factory import broker_names
+from tickmux.websocket_proxy.protocol import Options
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def test_the_table_of_brokers_is_what_the_adapters_say():
+    assert (DOCS / "brokers" / "README.md").read_text() == markdown_page(broker_rows()), (
+        "run: tickmux brokers --markdown > docs/brokers/README.md"
+    )
+
+
+@pytest.mark.parametrize("broker", broker_names())
+def test_every_broker_has_a_page_that_names_its_commands(broker):
+    page = (DOCS / "brokers" / f"{broker}.md").read_text()
+    for command in ("broker login", "instruments update", "serve --broker", "serve --simulate"):
+        assert f"tickmux {command} {broker}" in page
+
+
+def test_the_protocol_page_names_every_code_and_option():
+    page = (DOCS / "protocol.md").read_text()
+    for code in ErrorCode:
+        assert f"`{code.value}`" in page
+    for close in CloseCode:
+        assert f"| {close.value} |" in page
+    for option in Options.__struct_fields__:
+        assert f"`{option}`" in page
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
