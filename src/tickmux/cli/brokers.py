@@ -84,7 +84,7 @@ def markdown_page(rows: Iterable[Row]) -> str:
     lines = [
         "# Brokers",
         "",
-        "Made by `tickmux brokers --markdown` from the brokers' adapters. Depth is in levels; symbols × connections is",
+        "Made by `tickmux brokers --markdown` from the adapters. Depth is in levels; symbols × connections is",
         "the connection pool by default, and in brackets what the broker allows.",
         "",
         f"| {' | '.join(_COLUMNS)} |",

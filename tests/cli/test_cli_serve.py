@@ -1,0 +1,100 @@
+"""`tickmux serve` as a user starts it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import uvloop
+import zmq
+
+from support.running import served
+from support.servers import connected, eventually
+from tickmux.websocket_proxy.port_check import check_port
+
+
+def serve(home, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "tickmux", "serve", *arguments],
+        env={**os.environ, "TICKMUX_HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+class At:
+    """Where a served WebSocket is, as the client of the other tests wants it."""
+
+    def __init__(self, running):
+        self.port = int(running.url.rpartition(":")[2])
+
+
+def test_external_serves_any_symbol_from_publishers_on_the_bus(tmp_path):
+    async def main(running):
+        async with connected(At(running), running.key) as client:
+            answer = await client.ask(action="subscribe", symbols=["CRYPTO:SOL_INR"], mode="LTP")
+            assert answer["status"] == "success"
+            socket = zmq.Context.instance().socket(zmq.XPUB)
+            socket.connect(running.bus)
+            await eventually(lambda: socket.poll(0))
+            socket.recv()
+            socket.send_multipart([b"CRYPTO_SOL_INR_LTP", json.dumps({"ltp": 15000.5}).encode()])
+            assert (await client.data())["data"]["ltp"] == 15000.5
+            socket.close(0)
+
+    with served(tmp_path, "--external") as running:
+        uvloop.run(main(running))
+
+
+def test_a_taken_port_is_one_line_that_names_port_setting_and_process(tmp_path):
+    with served(tmp_path, "--external") as running:
+        port = running.url.rpartition(":")[2]
+        failed = serve(tmp_path, "--external", "--port", port, "--zmq-port", "0", "--web-port", "0")
+        assert failed.returncode == 1
+        (line,) = failed.stderr.strip().splitlines()
+        assert f"port {port}" in line
+        assert "WEBSOCKET_PORT" in line
+        assert f"pid {running.process.pid}" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["--simulate", "nosuch"], {}, "nosuch"),
+        (["--simulate", "zerodha", "--external"], {}, "choose one"),
+        (["--broker", "zerodhaa"], {}, "zerodha"),
+        (["--port", "70000"], {}, "65535"),
+        (["--external"], {"MESSAGE_THROTTLE_MS": "fast"}, "MESSAGE_THROTTLE_MS"),
+        (["--simulate", "zerodha", "--rate", "1000000"], {}, "50000"),
+    ],
+)
+def test_wrong_options_and_settings_end_with_code_2_and_say_what_is_allowed(tmp_path, arguments, environment, words):
+    failed = serve(tmp_path, *arguments, **environment)
+    assert failed.returncode == 2
+    assert words in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_the_key_is_shown_at_the_first_start_only_and_the_ports_are_free_after_the_end(tmp_path):
+    with served(tmp_path, "--simulate", "zerodha") as first:
+        assert first.key.startswith("tmx_")
+        ended = time.monotonic()
+    check_port("WEBSOCKET_PORT", "127.0.0.1", int(first.url.rpartition(":")[2]))
+    check_port("ZMQ_PORT", "127.0.0.1", int(first.bus.rpartition(":")[2]))
+    assert time.monotonic() - ended < 4
+    with served(tmp_path, "--simulate", "zerodha") as second:
+        assert second.key == "made earlier"
+
+
+def test_without_a_broker_session_authentication_says_what_to_do(tmp_path):
+    async def main(running):
+        async with connected(At(running), None) as client:
+            refused = await client.ask(action="authenticate", api_key=running.key)
+            assert refused["code"] == "BROKER_ERROR"
+            assert "tickmux broker login" in refused["message"]
+
+    with served(tmp_path) as running:
+        uvloop.run(main(running))
