@@ -1,9 +1,7 @@
 """FYERS' official SDK as a stranger: it finds its way around the simulator, and reads what our codecs read."""
 
 import asyncio
-import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 
 from broker.fyers.test_fyers_simulator import Market, market, read
+from support.sdk import official_sdk
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode, Tick
 
@@ -19,14 +18,9 @@ PATIENCE = 20.0
 
 
 @pytest.fixture
-def sdk(request: pytest.FixtureRequest) -> Path:
-    """Where the SDK is. Its pins clash with those of other packages, so it gets a folder of its own, without them."""
-    folder = Path(request.config.cache.mkdir("fyers-sdk"))  # type: ignore[union-attr]
-    if not (folder / "fyers_apiv3" / "FyersWebsocket" / "data_ws.py").exists():
-        installer = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "pip"]
-        command = [*installer, "install", "--quiet", "--no-deps", "--target", str(folder), SDK]
-        subprocess.run(command, check=True, timeout=50)
-    return folder
+def sdk() -> Path:
+    """Where the SDK is."""
+    return official_sdk(SDK)
 
 
 class Stranger:

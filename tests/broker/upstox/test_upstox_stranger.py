@@ -6,20 +6,24 @@ import queue
 from typing import Any
 
 import pytest
-import upstox_client  # type: ignore[import-untyped]
 from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from upstox_client.feeder import market_data_feeder_v3  # type: ignore[import-untyped]
-from upstox_client.feeder.proto import MarketDataFeedV3_pb2 as theirs  # type: ignore[import-untyped]
 
 from broker.upstox.upstox_wire import OPTION_KEY
+from support.sdk import import_path
 from tickmux.broker.upstox import BROKER
 from tickmux.broker.upstox.streaming.upstox_mapping import UpstoxCodec
 from tickmux.instrument import Instrument
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.upstox import UpstoxSimulator
 from tickmux.tick import Tick, tick_fields
+
+import_path("upstox-python-sdk==2.30.0")  # it asks for a package that shadows a module of the standard library
+
+import upstox_client  # type: ignore[import-untyped]  # noqa: E402
+from upstox_client.feeder import market_data_feeder_v3  # type: ignore[import-untyped]  # noqa: E402
+from upstox_client.feeder.proto import MarketDataFeedV3_pb2 as theirs  # type: ignore[import-untyped]  # noqa: E402
 
 PATIENCE = 10.0
 

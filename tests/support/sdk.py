@@ -1,0 +1,36 @@
+"""Official SDKs whose pins clash with ours, or with each other's: each in a folder of its own, without its pins."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_FOLDER = Path(__file__).parents[2] / ".pytest_cache" / "sdk"
+
+
+def official_sdk(requirement: str, *others: str) -> Path:
+    """Where `requirement` (`fyers-apiv3==3.2.0`) is installed; the first call on a checkout installs it.
+
+    Several test processes may ask at once: the folder appears complete or not at all.
+    """
+    folder = _FOLDER / requirement.replace("==", "-")
+    if not folder.exists():
+        _FOLDER.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=_FOLDER))
+        installer = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "pip"]
+        command = [*installer, "install", "--quiet", "--no-deps", "--target", str(fresh), requirement, *others]
+        subprocess.run(command, check=True, timeout=120)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            shutil.rmtree(fresh)  # another process was quicker
+    return folder
+
+
+def import_path(requirement: str, *others: str) -> None:
+    """Makes the SDK importable in this process."""
+    folder = str(official_sdk(requirement, *others))
+    if folder not in sys.path:
+        sys.path.append(folder)
