@@ -181,7 +181,7 @@ async def _watch(
                 if ends is not None and time.monotonic() >= ends:
                     return
                 session.feed = "connection lost"
-            live.update(_screen(session, rows, mode))
+            live.update(_screen(session, rows, mode, live.console.width))
             await asyncio.sleep(_RETRY[min(attempt, len(_RETRY) - 1)])
             attempt += 1
 
@@ -197,21 +197,21 @@ async def _show(
     """Redraws the table until the connection ends, or the time is up."""
     gone = asyncio.ensure_future(transport.wait_disconnected())
     while not gone.done() and (ends is None or time.monotonic() < ends):
-        live.update(_screen(session, rows, mode))
+        live.update(_screen(session, rows, mode, live.console.width))
         await asyncio.wait([gone], timeout=1 / _REFRESH)
-    live.update(_screen(session, rows, mode))
+    live.update(_screen(session, rows, mode, live.console.width))
     transport.disconnect(False)
     await asyncio.wait([gone])
 
 
-def _screen(session: _Watch, rows: dict[tuple[str, str], _Row], mode: Mode) -> Group:
+def _screen(session: _Watch, rows: dict[tuple[str, str], _Row], mode: Mode, width: int) -> Group:
     now = time.monotonic()
     table = Table(expand=False, header_style="bold")
     for name in ("symbol", "exchange"):
-        table.add_column(name)
-    columns = ("ltp",) if mode == Mode.LTP else ("ltp", "change", "%", "open", "high", "low", "close", "volume", "oi")
+        table.add_column(name, no_wrap=True)
+    columns = _columns(mode, width)
     for name in (*columns, "time (IST)", "ticks"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows.values():
         table.add_row(
             row.symbol, row.exchange, *(_cell(row, name, now) for name in columns), _time(row), f"{row.ticks}"
@@ -221,6 +221,15 @@ def _screen(session: _Watch, rows: dict[tuple[str, str], _Row], mode: Mode) -> G
     good = session.feed.startswith("live")
     status = Text.assemble("feed ", (session.broker, "bold"), " ", (session.feed, "green" if good else "yellow"))
     return Group(table, *books, *notes, status)
+
+
+def _columns(mode: Mode, width: int) -> tuple[str, ...]:
+    """What a terminal of this width has room for, the most wanted first to stay."""
+    if mode == Mode.LTP:
+        return ("ltp",)
+    if width >= 140:
+        return ("ltp", "change", "%", "open", "high", "low", "close", "volume", "oi")
+    return ("ltp", "change", "%", "high", "low", "volume") if width >= 110 else ("ltp", "change", "%")
 
 
 def _cell(row: _Row, name: str, now: float) -> Text:

@@ -1,6 +1,6 @@
-"""What outlives the process: users and their API keys, broker sessions, instrument lists.
+"""What outlives the process: users and their API keys, web and broker sessions, instrument lists.
 
-`Database.open` gives the one object that the three stores share; every method blocks, so that a server calls it
+`Database.open` gives the one object that all stores share; every method blocks, so that a server calls it
 in a thread.
 """
 
@@ -8,8 +8,11 @@ from tickmux.database.api_keys import ApiKey, ApiKeyExists, ApiKeys, User
 from tickmux.database.broker_sessions import BrokerSessions, SessionInfo, SessionUnreadable, StoredSession
 from tickmux.database.engine import Database, DatabaseFailed
 from tickmux.database.instrument_store import EmptyList, InstrumentStore, ListInfo
+from tickmux.database.users import AlreadySetUp, Users
+from tickmux.database.web_sessions import WebSession, WebSessions
 
 __all__ = [
+    "AlreadySetUp",
     "ApiKey",
     "ApiKeyExists",
     "ApiKeys",
@@ -23,4 +26,7 @@ __all__ = [
     "SessionUnreadable",
     "StoredSession",
     "User",
+    "Users",
+    "WebSession",
+    "WebSessions",
 ]

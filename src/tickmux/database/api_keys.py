@@ -61,8 +61,16 @@ class ApiKeyExists(ValueError):
     """The key that is to be imported is there already."""
 
 
+class KeyOwner(NamedTuple):
+    """Whose key it is, and the key id under which it is listed."""
+
+    user: str
+    key_id: str
+
+
 class _Verified(NamedTuple):
     row_id: int
+    key_id: str
     user: User
     until: float
 
@@ -105,15 +113,24 @@ class ApiKeys:
 
     def verify(self, key: str) -> User | None:
         """Whose key it is, or None. Blocks for the length of one Argon2 run unless the key was used lately."""
+        found = self._verify(key)
+        return found.user if found is not None else None
+
+    def owner(self, key: str) -> KeyOwner | None:
+        """As `verify`, with the key's own name in lists."""
+        found = self._verify(key)
+        return KeyOwner(found.user.name, found.key_id) if found is not None else None
+
+    def _verify(self, key: str) -> _Verified | None:
         if not 0 < len(key) <= MAX_KEY_LENGTH:
             return None
         digest = _digest(self._hash_key, key)
-        if (user := self._remembered(digest)) is not None:
-            return user
+        if (found := self._remembered(digest)) is not None:
+            return found
         with self._hashing:
             # Many clients may wait here with the same key after a restart; one run serves them all.
-            if (user := self._remembered(digest)) is not None:
-                return user
+            if (found := self._remembered(digest)) is not None:
+                return found
             return self._verify_hash(key, digest)
 
     def list(self, user: str | None = None) -> list[ApiKey]:
@@ -134,6 +151,13 @@ class ApiKeys:
             changed = session.execute(query.values(revoked=time.time()).returning(ApiKeyRow.id)).first()
         return changed is not None
 
+    def rename(self, key_id: str, name: str) -> bool:
+        """Gives a key another name; False when there is no such key."""
+        query = update(ApiKeyRow).where(ApiKeyRow.key_id == key_id)
+        with self._database.writing() as session:
+            changed = session.execute(query.values(name=name).returning(ApiKeyRow.id)).first()
+        return changed is not None
+
     # -- storing -------------------------------------------------------------------------------------------
 
     def _store(self, user: str, name: str, key: str, key_id: str, fingerprint: str | None) -> None:
@@ -151,21 +175,21 @@ class ApiKeys:
 
     # -- verifying -----------------------------------------------------------------------------------------
 
-    def _verify_hash(self, key: str, digest: bytes) -> User | None:
+    def _verify_hash(self, key: str, digest: bytes) -> _Verified | None:
         row, owner = self._find(key)
         if row is None or owner is None:
             self._matches(self._dummy_hash(), digest)  # an unknown key takes as long as a wrong one
             return None
         if not self._matches(row.key_hash, digest):
             return None
-        user = User(owner.id, owner.name)
+        found = _Verified(row.id, row.key_id, User(owner.id, owner.name), self._clock() + _CACHE_SECONDS)
         with self._cache_lock:
-            self._cache[digest] = _Verified(row.id, user, self._clock() + _CACHE_SECONDS)
+            self._cache[digest] = found
             self._cache.move_to_end(digest)
             if len(self._cache) > _CACHE_SIZE:
                 self._cache.popitem(last=False)
         self._note_use(row.id)
-        return user
+        return found
 
     def _find(self, key: str) -> tuple[ApiKeyRow, UserRow] | tuple[None, None]:
         ours = _OUR_SHAPE.fullmatch(key)
@@ -175,7 +199,7 @@ class ApiKeys:
             found = session.execute(query).one_or_none()
         return (found[0], found[1]) if found else (None, None)
 
-    def _remembered(self, digest: bytes) -> User | None:
+    def _remembered(self, digest: bytes) -> _Verified | None:
         with self._cache_lock:
             entry = self._cache.get(digest)
             if entry is None:
@@ -190,7 +214,7 @@ class ApiKeys:
         if not valid:
             with self._cache_lock:
                 self._cache.pop(digest, None)
-        return entry.user if valid else None
+        return entry if valid else None
 
     def _matches(self, key_hash: str, digest: bytes) -> bool:
         try:

@@ -58,24 +58,24 @@ class BrokerSessions:
         self._clock = clock
 
     def store(
-        self, user: str, broker: str, credentials: Credentials, login_values: Mapping[str, str] | None = None
+        self,
+        user: str,
+        broker: str,
+        credentials: Credentials,
+        login_values: Mapping[str, str] | None = None,
+        *,
+        activate: bool = True,
     ) -> int:
         """Makes this the user's active session and returns its version; unknown users are made.
 
-        `login_values` (what to offer at the next login) replace the remembered ones unless None.
+        `login_values` (what to offer at the next login) replace the remembered ones unless None. Without
+        `activate` another session that is active stays so.
         """
         with self._database.writing() as session:
             owner = find_or_make_user(session, user)
-            session.execute(update(BrokerSessionRow).where(BrokerSessionRow.user_id == owner.id).values(active=False))
-            row = session.scalars(
-                select(BrokerSessionRow).where(
-                    BrokerSessionRow.user_id == owner.id, BrokerSessionRow.broker == broker
-                )
-            ).one_or_none()
-            if row is None:
-                row = BrokerSessionRow(user_id=owner.id, broker=broker, version=0)
-                session.add(row)
-            row.active = True
+            row = self._own_row(session, owner, broker)
+            if activate or _active_name(session, user) is None:
+                _activate(session, owner, row)
             row.credentials = self._encrypt(credentials.values)
             if login_values is not None:
                 row.login_values = self._encrypt(login_values)
@@ -83,6 +83,17 @@ class BrokerSessions:
             row.updated = self._clock()
             row.version += 1
             return row.version
+
+    def activate(self, user: str, broker: str) -> None:
+        """Makes `broker` the user's active one, whether or not there is a session with it."""
+        with self._database.writing() as session:
+            owner = find_or_make_user(session, user)
+            _activate(session, owner, self._own_row(session, owner, broker))
+
+    def active(self, user: str) -> str | None:
+        """The name of the broker that is the user's active one, whether or not there is a session with it."""
+        with self._database.reading() as session:
+            return _active_name(session, user)
 
     def get(self, user: str, broker: str | None = None) -> StoredSession | None:
         """The user's session with `broker`, or the active one; expired ones too (see `expires_at`).
@@ -138,6 +149,18 @@ class BrokerSessions:
                 for row, owner in session.execute(query)
             ]
 
+    def _own_row(self, session: Session, owner: UserRow, broker: str) -> BrokerSessionRow:
+        """The row of this user and broker, made when missing."""
+        query = select(BrokerSessionRow).where(
+            BrokerSessionRow.user_id == owner.id, BrokerSessionRow.broker == broker
+        )
+        row = session.scalars(query).one_or_none()
+        if row is None:
+            row = BrokerSessionRow(user_id=owner.id, broker=broker, version=0, active=False, updated=self._clock())
+            session.add(row)
+            session.flush()
+        return row
+
     def _row(self, user: str, broker: str | None) -> BrokerSessionRow | None:
         with self._database.reading() as session:
             return _find(session, user, broker)
@@ -160,6 +183,17 @@ def _find(session: Session, user: str, broker: str | None) -> BrokerSessionRow |
     same = BrokerSessionRow.active if broker is None else BrokerSessionRow.broker == broker
     found = session.execute(_sessions().where(UserRow.name == user, same)).first()
     return found[0] if found else None
+
+
+def _active_name(session: Session, user: str) -> str | None:
+    query = select(BrokerSessionRow.broker).join(UserRow).where(UserRow.name == user, BrokerSessionRow.active)
+    return session.scalars(query).first()
+
+
+def _activate(session: Session, owner: UserRow, row: BrokerSessionRow) -> None:
+    others = update(BrokerSessionRow).where(BrokerSessionRow.user_id == owner.id, BrokerSessionRow.id != row.id)
+    session.execute(others.values(active=False))
+    row.active = True
 
 
 def _key(secret: str) -> bytes:

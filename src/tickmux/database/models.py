@@ -48,6 +48,19 @@ class ApiKeyRow(Base):
     revoked: Mapped[float | None]
 
 
+class WebSessionRow(Base):
+    """One browser that is logged in. `token_hash` is of what its cookie holds; `seen` moves at most once an hour."""
+
+    __tablename__ = "web_sessions"
+    __table_args__ = {"sqlite_autoincrement": True}  # short-lived keys name a session by its number
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created: Mapped[float]
+    seen: Mapped[float]
+
+
 class BrokerSessionRow(Base):
     """One user's session with one broker.
 
