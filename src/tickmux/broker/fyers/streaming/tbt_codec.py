@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tickmux.broker.fyers.streaming.tbt_schema import PING, ParseError, SocketMessage
+from tickmux.broker.fyers.streaming.tbt_schema import PING, ParseError, parse_socket_message
 from tickmux.codec import Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel, Mode, Tick
@@ -124,7 +124,7 @@ class TbtCodec(FeedCodec):
         if isinstance(frame, str):
             return self._decode_words(frame)
         try:
-            message = SocketMessage.FromString(frame)
+            message = parse_socket_message(frame)
         except ParseError:
             return Decoded(event=Event.MALFORMED, message="binary frame is no message of the depth feed")
         if message.error:

@@ -1,14 +1,14 @@
-"""The protobuf schema of the depth feed (specification section 5.3) as a message class.
-
-Generated protobuf modules insist on the runtime that they were made for, so the schema is a table here and becomes
-classes through protobuf's public descriptor API. They live in a pool of their own, apart from an official SDK's.
+"""The protobuf schema of the depth feed (specification section 5.3) and its parser.
 
 All fields are declared, those too that nobody reads, so that a message that is cut anywhere does not parse.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from tickmux.broker._protobuf_schema import ParseError, parsers
+
+__all__ = ["PING", "ParseError", "parse_socket_message"]
 
 _PACKAGE = "tickmux.fyers"
 
@@ -45,38 +45,7 @@ _SCHEMA = {
 }
 """Message -> `number name type`; `[]` marks what repeats."""
 
-_Field = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    "int64": _Field.TYPE_INT64,
-    "int32": _Field.TYPE_INT32,  # an enum: any number is let through, as proto3 wants it
-    "uint32": _Field.TYPE_UINT32,
-    "uint64": _Field.TYPE_UINT64,
-    "bool": _Field.TYPE_BOOL,
-    "string": _Field.TYPE_STRING,
-}
-
-
-def _socket_message() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="fyers_tbt.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _SCHEMA.items():
-        described = file.message_type.add(name=name)
-        for text in fields.split(", "):
-            number, field_name, kind = text.split(" ")
-            field = described.field.add(name=field_name, number=int(number), label=_Field.LABEL_OPTIONAL)
-            if kind.endswith("[]"):
-                field.label = _Field.LABEL_REPEATED
-                kind = kind.removesuffix("[]")
-            if kind in _SCALARS:
-                field.type = _SCALARS[kind]
-            else:
-                field.type = _Field.TYPE_MESSAGE
-                field.type_name = f".{_PACKAGE}.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.SocketMessage"))
-
-
-ParseError = message.DecodeError
-SocketMessage = _socket_message()
+parse_socket_message: Callable[[bytes], Any] = parsers(_PACKAGE, _SCHEMA)("SocketMessage")
+"""A `SocketMessage` out of its bytes; raises ParseError for anything else."""
 PING = 0
 """`SocketMessage.type` of a heartbeat."""

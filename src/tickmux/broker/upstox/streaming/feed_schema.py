@@ -1,8 +1,4 @@
-"""The protobuf schema of the feed (specification section 5.2) as message classes, and its parser.
-
-Generated protobuf modules are tied to the runtime they were made for (one major version up at most, none
-down), so the schema is a table here and becomes classes through protobuf's public descriptor API, which every
-runtime has. The classes live in a pool of their own: an official SDK in the same process cannot clash with them.
+"""The protobuf schema of the feed (specification section 5.2) and its parser.
 
 All fields are declared, those too that nobody reads, so that a frame which is broken anywhere does not parse.
 """
@@ -10,7 +6,9 @@ All fields are declared, those too that nobody reads, so that a frame which is b
 from collections.abc import Callable
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from tickmux.broker._protobuf_schema import ParseError, parsers
+
+__all__ = ["ParseError", "parse_feed_response"]
 
 _PACKAGE = "tickmux.upstox"
 
@@ -43,41 +41,5 @@ _SCHEMA = {
 }
 """Message -> `number name type`; `[]` marks what repeats, `?` a member of the message's only oneof, `union`."""
 
-_Field = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    "double": _Field.TYPE_DOUBLE,
-    "int64": _Field.TYPE_INT64,
-    "int32": _Field.TYPE_INT32,  # enums: any number is let through, as proto3 wants it
-    "bool": _Field.TYPE_BOOL,
-    "string": _Field.TYPE_STRING,
-}
-
-
-def _feed_response() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="upstox_feed.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _SCHEMA.items():
-        described = file.message_type.add(name=name)
-        for text in fields.split(", "):
-            number, field_name, kind = text.split(" ")
-            field = described.field.add(name=field_name, number=int(number), label=_Field.LABEL_OPTIONAL)
-            if kind.endswith("[]"):
-                field.label = _Field.LABEL_REPEATED
-            elif kind.endswith("?"):
-                field.oneof_index = 0
-                if not described.oneof_decl:
-                    described.oneof_decl.add(name="union")
-            kind = kind.rstrip("[]?")
-            if kind in _SCALARS:
-                field.type = _SCALARS[kind]
-            else:
-                field.type = _Field.TYPE_MESSAGE
-                field.type_name = f".{_PACKAGE}.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.FeedResponse"))
-
-
-ParseError = message.DecodeError
-
-parse_feed_response: Callable[[bytes], Any] = _feed_response().FromString
+parse_feed_response: Callable[[bytes], Any] = parsers(_PACKAGE, _SCHEMA)("FeedResponse")
 """A `FeedResponse` out of its bytes, unknown fields skipped; raises ParseError for anything else."""
