@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import picows
@@ -62,6 +63,8 @@ class ClientSession(picows.WSListener):
         """Frames that wait for `flush`."""
         self.append: Callable[[bytes], object] = self.pending.append
         self.user = ""
+        self.key_digest = b""
+        """Tells the clients of one API key, should it be revoked."""
         self.feed: Feed | None = None
         self.paused = False
         self._options = Options()
@@ -308,6 +311,7 @@ class ClientSession(picows.WSListener):
         if self._grace is not None:
             self._grace.cancel()
         self.user, self.feed, self._options = user, feed, request.options
+        self.key_digest = key_digest(request.api_key)
         features = {"ltp": True, "quote": True, "depth": True, "orders": feed.has_orders}
         self.send(
             answer(
@@ -527,6 +531,10 @@ class ClientSession(picows.WSListener):
         if self._worker is not None:
             await asyncio.wait([self._worker])
         await self._release_all()
+
+
+def key_digest(api_key: str) -> bytes:
+    return sha256(api_key.encode(errors="surrogatepass")).digest()
 
 
 _PENDING = RequestError(ErrorCode.SERVER_ERROR, "no verdict")

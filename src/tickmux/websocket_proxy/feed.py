@@ -170,6 +170,8 @@ class LocalFeed:
             return [
                 RequestError(ErrorCode.BROKER_INIT_ERROR, "the feed cannot reach the bus; see the log") for _ in wants
             ]
+        if self._generation == -1:
+            self._generation = await self._instruments.generation()  # of the list that the first symbols come from
         names = list(dict.fromkeys((w.symbol, w.exchange) for w in wants if self.adapter.serves(w.exchange)))
         missing = [name for name in names if name not in self._known]
         found = dict(zip(missing, await self._instruments.resolve(missing), strict=True)) if missing else {}
@@ -341,9 +343,8 @@ class LocalFeed:
             self._refresh_status()
             generation = await self._instruments.generation()
             if generation != self._generation:
-                if self._generation != -1:
-                    await self._resolve_again()
                 self._generation = generation
+                await self._resolve_again()
 
     async def _resolve_again(self) -> None:
         """Tokens change with new contract files: every symbol in demand is looked up anew."""
@@ -353,12 +354,16 @@ class LocalFeed:
             if old is None or isinstance(fresh, RequestError) or fresh == old:
                 continue  # gone from the list: the old token keeps being tried, which is all that can be done
             wishes = self._demand.pop(old)
-            self._apply(old, {})
+            try:
+                self._apply(fresh, wishes)  # first, so that a connection that carries nothing else stays open
+                self._apply(old, {})
+            except RequestError:  # a full pool: the old place has to be given up before
+                self._apply(old, {})
+                self._apply(fresh, wishes)
             for wish in wishes:
                 self.publisher.unwant(old, *wish)
             self._known[name] = fresh
             self._demand[fresh] = wishes
-            self._apply(fresh, wishes)
             for wish in wishes:
                 self.publisher.want(fresh, *wish)
 
