@@ -10,6 +10,7 @@ Queues are bounded by the high-water mark; what does not fit is dropped where it
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import count
 
 import msgspec
 import zmq
@@ -17,6 +18,9 @@ import zmq
 from tickmux.websocket_proxy.port_check import PortTaken, describe_taken
 
 BATCH_MARK = b"\0"
+_local_numbers = count()
+_NOBLOCK, _MORE, _RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), int(zmq.RCVMORE)
+"""As plain numbers: an operation on zmq's enumerations costs as much as a small send."""
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
 
@@ -69,8 +73,8 @@ class BusPublisher:
     def send(self, parts: Sequence[bytes]) -> None:
         """Sends topics and payloads, in turn, as one message; never blocks."""
         try:
-            self._socket.send(self._topic, zmq.SNDMORE | zmq.NOBLOCK)
-            self._socket.send(_pack(parts), zmq.NOBLOCK)
+            self._socket.send(self._topic, _MORE)
+            self._socket.send(_pack(parts), _NOBLOCK)
             self.sent += len(parts) // 2
         except zmq.Again:
             self.dropped += len(parts) // 2
@@ -115,6 +119,9 @@ class BusSubscriber:
             raise
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.local_endpoint = f"inproc://tickmux-{next(_local_numbers)}"
+        """For publishers of this process: the same socket without TCP and ZeroMQ's own thread in between."""
+        self._socket.bind(self.local_endpoint)
         self._on_message = on_message
         self._on_drained = on_drained
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -140,23 +147,26 @@ class BusSubscriber:
     def _drain(self) -> None:
         if self._loop is None:
             return
-        receive, on_message = self._socket.recv, self._on_message
+        receive, option, on_message = self._socket.recv, self._socket.getsockopt, self._on_message
+        emptied = False
         try:
             for _ in range(self.DRAIN):
-                topic = receive(zmq.NOBLOCK)
-                if not self._socket.getsockopt(zmq.RCVMORE):
+                topic = receive(_NOBLOCK)
+                if not option(_RCVMORE):
                     self.malformed += 1
                     continue
-                payload = receive(zmq.NOBLOCK)
-                if self._socket.getsockopt(zmq.RCVMORE):
+                payload = receive(_NOBLOCK)
+                if option(_RCVMORE):
                     self._skip_rest()
                     continue
                 on_message(topic, payload)
         except zmq.Again:
+            emptied = True
+        finally:
+            # Whatever has ended the loop: the descriptor says nothing of messages that wait already.
+            if not emptied:
+                self._loop.call_soon(self._drain)
             self._on_drained()
-        else:
-            self._on_drained()
-            self._loop.call_soon(self._drain)
 
     def _skip_rest(self) -> None:
         self.malformed += 1

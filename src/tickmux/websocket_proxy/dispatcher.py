@@ -31,12 +31,8 @@ from tickmux.websocket_proxy.subscription_index import (
 class Client(Subscriber, Protocol):
     """What the dispatcher needs of a client session."""
 
-    @property
-    def pending(self) -> list[bytes]:
-        """Frames that wait for `flush`."""
-
     def flush(self) -> None:
-        """Writes what is pending with one call."""
+        """Writes what is pending, if anything, with one call."""
 
 
 C = TypeVar("C", bound=Client)
@@ -118,7 +114,7 @@ class Dispatcher(Generic[C]):
         appends = lane.appends
         if not appends:
             return
-        if lane.key[:3] == _PLAIN:
+        if lane.plain:
             frame = spliced_text_frame(topic.prefix, payload)
         else:
             frame = render(topic, lane.key, payload, topic.count)
@@ -133,10 +129,12 @@ class Dispatcher(Generic[C]):
         touched = self._touched
         if touched:
             self._touched = {}
+            # A copy: a client whose socket fills while it is flushed leaves its lanes.
+            waiting: dict[C, object] = {}
             for lane in touched:
-                for client in tuple(lane.appends):
-                    if client.pending:
-                        client.flush()
+                waiting.update(lane.appends)
+            for client in waiting:
+                client.flush()
         if self._due and self._timer is None:
             self._arm()
 
@@ -180,6 +178,3 @@ class Dispatcher(Generic[C]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-_PLAIN = ("envelope", "json", False)

@@ -7,6 +7,7 @@ Bounded by the pool's size: what is granted has a place there.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -137,7 +138,7 @@ class LocalFeed:
         self.publisher = TickPublisher(
             bus,
             lambda instrument, mode, depth: topic_name(self._key(instrument, mode, depth)),
-            lambda: int(now().timestamp() * 1000),
+            _epoch_ms,
             merges_channels=len(adapter.channels) > 1,
         )
         self.pool = ConnectionPool(adapter, limits, self._open_connection)
@@ -151,7 +152,7 @@ class LocalFeed:
         self._last_tick = 0.0
         self._generation = -1
         self._stopped = False
-        self._status = FeedStatus(FeedState.CONNECTING, self._now_ms(), "connects with the first subscription", 0)
+        self._status = FeedStatus(FeedState.CONNECTING, _epoch_ms(), "connects with the first subscription", 0)
         self._watcher = asyncio.get_running_loop().create_task(self._watch(), name=f"feed {self.id}")
 
     def __repr__(self) -> str:
@@ -394,11 +395,12 @@ class LocalFeed:
         symbols = len(self._demand)
         if (old.state, old.message, old.symbols) == (state, message, symbols):
             return
-        since = old.since if old.state == state else self._now_ms()
+        since = old.since if old.state == state else _epoch_ms()
         self._status = FeedStatus(state, since, message, symbols)
         if (old.state, old.message) != (state, message):
             for listener in tuple(self._listeners.values()):
                 listener(self._status)
 
-    def _now_ms(self) -> int:
-        return int(self._now().timestamp() * 1000)
+
+def _epoch_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -35,6 +35,9 @@ class LaneKey(NamedTuple):
     throttle: float = 0.05
 
 
+_PLAIN = ("envelope", "json", False)
+
+
 class Subscriber(Protocol):
     """What a lane needs of a client session."""
 
@@ -49,12 +52,14 @@ S = TypeVar("S", bound=Subscriber)
 class Lane(Generic[S]):
     """The subscribers of one topic that share their bytes. `due` is when the next frame may go out."""
 
-    __slots__ = ("appends", "due", "holders", "key", "sent", "throttle", "topic", "waiting")
+    __slots__ = ("appends", "due", "holders", "key", "plain", "sent", "throttle", "topic", "waiting")
 
     def __init__(self, topic: "Topic[S]", key: LaneKey) -> None:
         self.topic = topic
         self.key = key
         self.throttle = key.throttle
+        self.plain = key[:3] == _PLAIN
+        """Whether a payload goes out as it comes from the bus, in the usual envelope."""
         self.appends: dict[S, Callable[[bytes], object]] = {}
         """Where to put a frame, of every subscriber that is reading."""
         self.holders = 0
