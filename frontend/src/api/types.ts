@@ -1,0 +1,166 @@
+/** The JSON API's answers; `API.md` says what they mean. */
+
+import type { FeedState, Mode } from "../market/types";
+
+export interface Session {
+  setup_required: boolean;
+  authenticated: boolean;
+  username: string | null;
+  csrf_token: string;
+  version: string;
+}
+
+export interface Latency {
+  p50: number;
+  p99: number;
+  max: number;
+}
+
+export interface FeedConnection {
+  id: string;
+  channel: string;
+  state: FeedState;
+  since: number;
+  symbols: number;
+  max_symbols: number;
+  reconnects: number;
+  last_frame: number | null;
+}
+
+export interface Feed {
+  broker: string;
+  title: string;
+  account: string | null;
+  simulated: boolean;
+  state: FeedState;
+  since: number;
+  message: string;
+  market_open: boolean | null;
+  symbols: number;
+  max_symbols: number | null;
+  max_connections: number | null;
+  ticks: number | null;
+  frames: number | null;
+  bytes: number | null;
+  reconnects: number | null;
+  drops: number | null;
+  decode_errors: number | null;
+  unknown_frames: number | null;
+  last_tick: number | null;
+  latency_ms: Latency | null;
+  token_expires_at: number | null;
+  connections: FeedConnection[];
+}
+
+export interface ProxyClient {
+  id: number;
+  user: string;
+  since: number;
+  subscriptions: number;
+  messages: number;
+  conflated: number;
+  buffered_bytes: number;
+}
+
+export interface ProxyState {
+  url: string;
+  started_at: number;
+  clients: number;
+  clients_total: number;
+  subscriptions: number;
+  instruments: number;
+  messages: number;
+  bytes: number;
+  conflated: number;
+  drops: number;
+  latency_ms: Latency | null;
+  clients_detail: ProxyClient[];
+}
+
+export interface Feeds {
+  server_time: number;
+  proxy: ProxyState;
+  feeds: Feed[];
+}
+
+export interface FoundSymbol {
+  symbol: string;
+  exchange: string;
+  name: string;
+  instrumenttype: string;
+  expiry: string;
+  strike: number;
+  lotsize: number;
+  tick_size: number;
+  depth_levels: number[];
+}
+
+export interface SymbolAnswer {
+  query: string;
+  broker: string | null;
+  total: number | null;
+  results: FoundSymbol[];
+}
+
+export interface LoginField {
+  name: string;
+  label: string;
+  help: string;
+  secret: boolean;
+  remember: boolean;
+  optional: boolean;
+}
+
+export interface BrokerSession {
+  account: string | null;
+  created_at: number;
+  expires_at: number | null;
+  state: "valid" | "expired" | "rejected";
+}
+
+export interface Broker {
+  name: string;
+  title: string;
+  transport: string;
+  modes: Mode[];
+  depth: Record<string, number[]>;
+  symbols_per_connection: number;
+  max_connections: number;
+  login: "redirect" | "totp" | "keys";
+  token_life: string;
+  simulator: boolean;
+  fields: LoginField[];
+  token_fields: LoginField[];
+  redirect_uri: string;
+  remembered: string[];
+  session: BrokerSession | null;
+  instruments: { count: number; updated_at: number | null; updating: boolean; message: string };
+}
+
+export interface ActiveBroker {
+  broker: string;
+  simulated: boolean;
+}
+
+export interface Brokers {
+  active: ActiveBroker | null;
+  fixed: string | null;
+  redirect_base: string;
+  brokers: Broker[];
+}
+
+export type LoginStart = { step: "redirect"; url: string; expires_at: number } | { step: "done"; broker: Broker };
+
+export interface LoginOutcome {
+  state: "none" | "pending" | "succeeded" | "failed";
+  message: string;
+}
+
+export interface ApiKey {
+  id: string;
+  name: string;
+  prefix: string;
+  created_at: number;
+  last_used_at: number | null;
+  revoked_at: number | null;
+}

@@ -1,0 +1,94 @@
+/** First start: the page that makes the user. */
+
+import { type FormEvent, useState } from "react";
+import { ApiError, failureText } from "../api/client";
+import { useSession } from "../app/session";
+import { Button, Failure, Field } from "../ui/controls";
+
+const LEAST_PASSWORD = 10;
+
+export default function Setup() {
+  const { setup } = useSession();
+  const [error, setError] = useState<string | null>(null);
+  const [wrong, setWrong] = useState<Readonly<Record<string, string>>>({});
+  const [busy, setBusy] = useState(false);
+
+  const submit = async (event: FormEvent<HTMLFormElement>): Promise<void> => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
+    const password = String(form.get("password"));
+    setError(null);
+    if (password.length < LEAST_PASSWORD)
+      return setWrong({ password: `At least ${LEAST_PASSWORD} characters, please.` });
+    if (password !== form.get("again")) return setWrong({ again: "The two passwords differ." });
+    setWrong({});
+    setBusy(true);
+    try {
+      await setup(String(form.get("username")), password);
+    } catch (failure) {
+      if (failure instanceof ApiError) setWrong(failure.fields);
+      setError(failureText(failure));
+      setBusy(false);
+    }
+  };
+
+  return (
+    <main className="gate">
+      <span className="brand">
+        <img src="/icon.svg" alt="" />
+        tickmux
+      </span>
+      <SetupSteps now={0} />
+      <form onSubmit={submit} noValidate>
+        <div>
+          <h1>Welcome</h1>
+          <p className="soft">
+            Live market data from your broker, over one WebSocket. First, an account for this server.
+          </p>
+        </div>
+        {error && <Failure>{error}</Failure>}
+        <Field
+          label="User name"
+          name="username"
+          autoComplete="username"
+          required
+          autoFocus
+          autoCapitalize="none"
+          wrong={wrong.username}
+        />
+        <Field
+          label="Password"
+          name="password"
+          type="password"
+          autoComplete="new-password"
+          required
+          help={`At least ${LEAST_PASSWORD} characters. There is no recovery by mail: keep it well.`}
+          wrong={wrong.password}
+        />
+        <Field
+          label="Password again"
+          name="again"
+          type="password"
+          autoComplete="new-password"
+          required
+          wrong={wrong.again}
+        />
+        <Button type="submit" look="primary" disabled={busy}>
+          {busy ? "Creating…" : "Create account"}
+        </Button>
+      </form>
+    </main>
+  );
+}
+
+export function SetupSteps({ now }: { now: number }) {
+  return (
+    <ol className="steps" aria-label="Steps of the set-up">
+      {["Account", "Source of data", "Ready"].map((step, index) => (
+        <li key={step} aria-current={index === now ? "step" : undefined}>
+          {index + 1}. {step}
+        </li>
+      ))}
+    </ol>
+  );
+}
