@@ -1,0 +1,195 @@
+"""Pocketful's instrument list: a zip of one CSV file an exchange (specification section 9)."""
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from functools import lru_cache
+from math import isfinite
+
+from tickmux.broker._index_names import bse_index_symbol
+from tickmux.broker.pocketful.streaming.pocketful_adapter import PocketfulAdapter
+from tickmux.codec import Credentials
+from tickmux.instrument import Instrument, derivative_symbol, format_expiry, nse_index_symbol
+from tickmux.instrument_list import Download, InstrumentList, ListFormatError
+
+_NEEDED = ("exchange", "exchange_token", "trading_symbol")
+_MAX_FILE = 256 << 20
+_LETTERS = re.compile(r"[A-Z]+")
+_DATE_FORMATS = ("%Y-%m-%d", "%d-%m-%Y", "%d-%b-%Y", "%d%b%Y", "%d %b %Y", "%Y%m%d", "%Y-%m-%d %H:%M:%S", "%d-%b-%y")
+
+
+class _BadRow(Exception):
+    """A row that becomes no instrument; its text is the reason that is counted."""
+
+
+class PocketfulInstruments(InstrumentList):
+    """All exchanges but currency, which the published list lacks."""
+
+    needs_login = False
+    default_urls = PocketfulAdapter.default_urls
+
+    def downloads(self, credentials: Credentials | None) -> list[Download]:
+        url = f"{self.urls['api']}/api/v1/contract/Compact?info=download&exchanges=NSE,NFO,BSE,BFO,MCX"
+        return [Download(url=url, filename="CompactScrip.zip")]
+
+    def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
+        """Reads the zip, or one of its CSV files by itself."""
+        if data[:2] != b"PK":
+            return self._rows(data, filename)
+        try:
+            archive = zipfile.ZipFile(io.BytesIO(data))
+            names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
+            if not names:
+                raise ListFormatError(f"{filename} is a zip without a CSV file")
+            return self._files([(name, _unzipped(archive, name)) for name in names])
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+            raise ListFormatError(f"{filename} is a broken zip ({error}): download it again") from None
+
+    def _files(self, files: list[tuple[str, bytes]]) -> Iterator[Instrument]:
+        for name, data in files:
+            yield from self._rows(data, name)
+
+    def _rows(self, data: bytes, filename: str) -> Iterator[Instrument]:
+        lines = data.decode("utf-8-sig", errors="replace").splitlines()
+        header = [column.strip().lower() for column in lines[0].split(",")] if lines else []
+        if missing := [column for column in _NEEDED if column not in header]:
+            raise ListFormatError(f"{filename} is no instrument list of Pocketful's: no column {missing[0]!r}")
+        return self._instruments(lines, header)
+
+    def _instruments(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
+        width = len(header)
+        for number in range(1, len(lines)):
+            line = lines[number]
+            if not line.strip():
+                continue
+            try:
+                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
+                if len(cells) != width:
+                    raise _BadRow("wrong number of columns")
+                yield _instrument(dict(zip(header, map(str.strip, cells), strict=True)))
+            except csv.Error:
+                self.skipped["broken quotes"] += 1
+            except _BadRow as reason:
+                self.skipped[str(reason)] += 1
+
+
+def _unzipped(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _MAX_FILE:
+        raise ListFormatError(f"{name} would be larger than {_MAX_FILE >> 20} MB unpacked: not an instrument list")
+    return archive.read(name)
+
+
+Row = dict[str, str]
+
+
+def _instrument(row: Row) -> Instrument:
+    """One row in our terms; raises _BadRow."""
+    token, brsymbol, brexchange = row["exchange_token"], row["trading_symbol"], row["exchange"].upper()
+    if not (token.isascii() and token.isdigit()):
+        raise _BadRow("no token")
+    if not brsymbol:
+        raise _BadRow("no trading symbol")
+    reader = _READERS.get(brexchange)
+    if reader is None:
+        raise _BadRow("unknown exchange")
+    exchange, symbol, kind, name = reader(row)
+    tick = _number(row.get("tick_size", ""), "tick size")
+    if exchange in ("NSE", "BSE") and tick >= 1:
+        tick /= 100  # the unit is not certain: a share that moves in steps of five rupees is one in paise
+    expiry, strike = "", 0.0
+    if kind in ("FUT", "CE", "PE"):
+        if not name:
+            raise _BadRow("derivative without an underlying")
+        day = _day(row.get("expiry", ""))
+        expiry = format_expiry(day)
+        if kind != "FUT" and not (strike := _number(row.get("strike", ""), "strike")):
+            raise _BadRow("bad strike")
+        symbol = derivative_symbol(name, day, kind, strike)
+    return Instrument(
+        symbol=symbol,
+        exchange=exchange,
+        token=token,
+        brexchange=brexchange,
+        brsymbol=brsymbol,
+        name=name,
+        expiry=expiry,
+        strike=strike,
+        lotsize=int(_number(row.get("lot_size", ""), "lot size")),
+        instrumenttype=kind,
+        tick_size=tick,
+    )
+
+
+Place = tuple[str, str, str, str]
+"""(exchange, symbol, kind, name) of a row; the symbol of a derivative is made of its name later."""
+
+
+def _nse(row: Row) -> Place:
+    symbol, company = row["trading_symbol"], row.get("company_name", "")
+    if row.get("segment", "").upper() == "INDICES":
+        return "NSE_INDEX", nse_index_symbol(symbol), "INDEX", company
+    if row.get("instrument_name", "").upper() != "EQ":
+        raise _BadRow("unknown instrument type")
+    return "NSE", symbol.removesuffix("-EQ"), "EQ", company
+
+
+def _bse(row: Row) -> Place:
+    symbol, company = row["trading_symbol"], row.get("company_name", "")
+    if row.get("segment", "").upper() == "IDX":
+        return "BSE_INDEX", bse_index_symbol(symbol), "INDEX", company
+    return "BSE", symbol.partition("-")[0], "EQ", company
+
+
+def _derivative(row: Row) -> Place:
+    option, exchange = row.get("option_type", "").upper(), row["exchange"].upper()
+    future = option == "XX" or (exchange == "BFO" and row.get("instrument_name", "").upper() in ("SF", "IF"))
+    kind = "FUT" if future else option
+    if kind not in ("FUT", "CE", "PE"):
+        raise _BadRow("unknown instrument type")
+    return exchange, "", kind, row.get("company_name", "").upper().replace(" ", "")
+
+
+def _mcx(row: Row) -> Place:
+    kind = row.get("instrument_name", "").upper()
+    if kind == "COM":
+        raise _BadRow("no contract")
+    if kind not in ("FUTCOM", "FUTIDX") and (kind := row.get("option_type", "").upper()) not in ("CE", "PE"):
+        raise _BadRow("unknown instrument type")
+    root = _LETTERS.match(row["trading_symbol"].upper())
+    return "MCX", "", kind if kind in ("CE", "PE") else "FUT", root[0] if root else ""
+
+
+_READERS: dict[str, Callable[[Row], Place]] = {
+    "NSE": _nse,
+    "BSE": _bse,
+    "NFO": _derivative,
+    "BFO": _derivative,
+    "MCX": _mcx,
+}
+
+
+@lru_cache(maxsize=4096)
+def _day(text: str) -> date:
+    """The day of an expiry in any of the spellings that are known."""
+    for layout in _DATE_FORMATS:
+        try:
+            day = datetime.strptime(text, layout).date()  # noqa: DTZ007 - a day of the exchange's calendar
+        except ValueError:
+            continue
+        if 2000 <= day.year < 2100:
+            return day
+    raise _BadRow("bad expiry")
+
+
+def _number(text: str, what: str) -> float:
+    """A number, not negative; an empty cell is 0."""
+    try:
+        number = float(text or 0)
+    except ValueError:
+        number = -1.0
+    if number < 0 or not isfinite(number):
+        raise _BadRow(f"bad {what}")
+    return number

@@ -1,0 +1,189 @@
+"""Pocketful's wire: JSON requests out, one binary frame for each change in (specification sections 4 to 6).
+
+Frames are complete records of their channel, so the decoder keeps no state beyond its routes.
+"""
+
+import struct
+from collections.abc import Hashable, Sequence
+
+import msgspec
+
+from tickmux.codec import Decoded, Event, FeedCodec, Frame
+from tickmux.instrument import Instrument
+from tickmux.tick import Depth, DepthLevel, Mode, Tick
+
+EXCHANGE_CODES = {
+    "NSE": 1, "NSE_INDEX": 1, "NFO": 2, "CDS": 3, "MCX": 4, "BSE": 6, "BSE_INDEX": 6, "BFO": 7,
+}  # fmt: skip
+"""Our exchange -> theirs (section 8)."""
+
+_DIVISORS = {1: 100, 2: 100, 3: 10_000_000, 4: 100, 6: 100, 7: 100}
+_WITH_OPEN_INTEREST = frozenset({"NFO", "BFO", "CDS", "MCX"})
+
+_DETAILED, _COMPACT, _SNAP_QUOTE = 1, 2, 4
+_ORDERS = frozenset({50, 51})
+_SILENT = frozenset({9, 10, 14, 58})  # market status and other messages that are no market data
+
+_HEAD = struct.Struct(">bbI").unpack_from
+_COMPACT_FRAME = struct.Struct(">2xI I i I 4I 8x".replace(" ", ""))
+_DETAILED_FRAME = struct.Struct(">2x 5I 4x4x4x4x 2Q 6I 4x4x 3I 4x".replace(" ", ""))
+_SNAP_FRAME = struct.Struct(">2x I 30I 5I 2Q I".replace(" ", ""))
+_KINDS = {
+    "compact": ("compact_marketdata",),
+    "quote": ("marketdata",),
+    "depth": ("marketdata", "full_snapquote"),
+}
+"""Kind -> the broker's channels. A snap quote has no last price, hence the quote beside it."""
+
+_encode = msgspec.json.encode
+
+
+class PocketfulCodec(FeedCodec):
+    """Kinds are `compact`, `quote` and `depth`. `heard` says whether any frame has come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = False
+
+    def wire_key(self, instrument: Instrument) -> Hashable:
+        """(exchange code, token): tokens repeat across exchanges (section 9)."""
+        code = EXCHANGE_CODES.get(instrument.exchange)
+        if code is None or not (instrument.token.isascii() and instrument.token.isdigit()):
+            raise ValueError(
+                f"{instrument.symbol}: the feed has no name for {instrument.exchange} {instrument.token!r}"
+            )
+        return code, int(instrument.token)
+
+    def subscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
+        return self._requests("subscribe", instruments, _KINDS[kind])
+
+    def unsubscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
+        return self._requests("unsubscribe", instruments, _KINDS[kind])
+
+    def change_frames(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
+        before, after = _KINDS[old], _KINDS[new]
+        return [
+            *self._requests("subscribe", instruments, [channel for channel in after if channel not in before]),
+            *self._requests("unsubscribe", instruments, [channel for channel in before if channel not in after]),
+        ]
+
+    def heartbeat_frames(self) -> list[Frame]:
+        return ['{"a":"h","v":[],"m":""}']
+
+    def decode(self, frame: bytes | str) -> Decoded:
+        self.heard = True
+        if isinstance(frame, str):
+            return Decoded()  # text is no market data, and says nothing that is documented
+        size = len(frame)
+        if not size:
+            return Decoded(event=Event.MALFORMED, message="empty frame")
+        mode = frame[0]
+        needed = _SIZES.get(mode)
+        if needed is None:
+            if mode in _ORDERS:
+                return Decoded(event=Event.ORDER)
+            return Decoded() if mode in _SILENT else Decoded(unknown=1)
+        if size < needed:
+            return Decoded(event=Event.MALFORMED, message=f"{size} bytes where mode {mode} has {needed}")
+        _, code, token = _HEAD(frame, 0)
+        instrument = self.routes.get((code, token))
+        if instrument is None:
+            return Decoded(unrouted=1)
+        tick = _READERS[mode](frame, instrument, _DIVISORS[code])
+        return Decoded(ticks=[tick]) if tick is not None else Decoded()
+
+    def _requests(self, action: str, instruments: Sequence[Instrument], channels: Sequence[str]) -> list[Frame]:
+        pairs = [self.wire_key(instrument) for instrument in instruments if channels]
+        books = [
+            self.wire_key(instrument) for instrument in instruments if channels and not instrument.is_index
+        ]  # an index has no book
+        requests: list[Frame] = []
+        for channel in channels:
+            wanted = books if channel == "full_snapquote" else pairs
+            if wanted:
+                requests.append(_encode({"a": action, "v": wanted, "m": channel}).decode())
+        return requests
+
+
+def _price(raw: int, divisor: int) -> float | None:
+    return raw / divisor if raw else None
+
+
+def _time(seconds: int) -> int | None:
+    return seconds * 1000 if seconds else None
+
+
+def _compact(frame: bytes, instrument: Instrument, divisor: int) -> Tick | None:
+    _, last, _, traded, low, high, oi, _ = _COMPACT_FRAME.unpack_from(frame)
+    if not last:
+        return None
+    return Tick(
+        instrument=instrument,
+        mode=Mode.LTP,
+        ltp=last / divisor,
+        ltt=_time(traded),
+        upper_circuit=_price(high, divisor),
+        lower_circuit=_price(low, divisor),
+        oi=oi if instrument.exchange in _WITH_OPEN_INTEREST else None,
+    )
+
+
+def _detailed(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
+    (
+        _, last, traded, quantity, volume, buy, sell, average, stamp,
+        open_, high, low, close, lower, upper, oi,
+    ) = _DETAILED_FRAME.unpack_from(frame)  # fmt: skip
+    tick = Tick(
+        instrument=instrument,
+        mode=Mode.QUOTE,
+        ltp=_price(last, divisor),
+        ltt=_time(traded),
+        timestamp=_time(stamp),
+        open=_price(open_, divisor),
+        high=_price(high, divisor),
+        low=_price(low, divisor),
+        close=_price(close, divisor),
+        avg_trade_price=_price(average, divisor),
+        upper_circuit=_price(upper, divisor),
+        lower_circuit=_price(lower, divisor),
+    )
+    index = instrument.is_index  # whose zeros say nothing (section 6)
+    tick.volume = volume or (None if index else 0)
+    tick.last_trade_quantity = quantity or (None if index else 0)
+    tick.total_buy_quantity = buy or (None if index else 0)
+    tick.total_sell_quantity = sell or (None if index else 0)
+    if instrument.exchange in _WITH_OPEN_INTEREST:
+        tick.oi = oi
+    return tick
+
+
+def _snap_quote(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
+    _, *numbers = _SNAP_FRAME.unpack_from(frame)
+    average, open_, high, low, close, buy, sell, volume = numbers[30:]
+    index = instrument.is_index
+    return Tick(
+        instrument=instrument,
+        mode=Mode.QUOTE if index else Mode.DEPTH,
+        open=_price(open_, divisor),
+        high=_price(high, divisor),
+        low=_price(low, divisor),
+        close=_price(close, divisor),
+        avg_trade_price=_price(average, divisor),
+        volume=volume or (None if index else 0),
+        total_buy_quantity=buy or (None if index else 0),
+        total_sell_quantity=sell or (None if index else 0),
+        depth=None if index else Depth(_side(numbers[:15], divisor), _side(numbers[15:30], divisor)),
+    )
+
+
+def _side(numbers: Sequence[int], divisor: int) -> list[DepthLevel]:
+    """Five levels: their orders, then their prices, then their quantities."""
+    return [
+        DepthLevel(price / divisor, quantity, orders)
+        for orders, price, quantity in zip(numbers[:5], numbers[5:10], numbers[10:], strict=True)
+        if price and quantity
+    ]
+
+
+_READERS = {_DETAILED: _detailed, _COMPACT: _compact, _SNAP_QUOTE: _snap_quote}
+_SIZES = {_DETAILED: _DETAILED_FRAME.size, _COMPACT: _COMPACT_FRAME.size, _SNAP_QUOTE: _SNAP_FRAME.size}

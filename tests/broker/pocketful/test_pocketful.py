@@ -1,0 +1,412 @@
+"""Pocketful's codec, login, instrument list and simulator."""
+
+import base64
+import io
+import struct
+import zipfile
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker import vector_cases
+from tickmux.broker.pocketful import BROKER
+from tickmux.broker.pocketful.instruments import PocketfulInstruments
+from tickmux.broker.pocketful.login import PocketfulLogin
+from tickmux.broker.pocketful.streaming.pocketful_adapter import PocketfulAdapter
+from tickmux.broker.pocketful.streaming.pocketful_mapping import PocketfulCodec
+from tickmux.codec import Credentials, Event
+from tickmux.instrument import Instrument
+from tickmux.instrument_list import ListFormatError
+from tickmux.login import LoginFailed
+from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.pocketful import APP_KEY, APP_SECRET, PocketfulSimulator, encode_frame
+from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.tick import tick_fields
+from tickmux.websocket_proxy.base_adapter import AuthRejected
+
+NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+REDIRECT = "http://127.0.0.1:5001/callback"
+SBIN = Instrument("SBIN", "NSE", "3045")
+TWIN = Instrument("TWIN", "BSE", "3045")
+LISTED = ("NSE", "BSE", "NFO", "BFO", "MCX", "NSE_INDEX", "BSE_INDEX")
+KEYS = {"app_key": APP_KEY, "app_secret": APP_SECRET}
+
+
+def codec(*instruments, kind="depth"):
+    made = PocketfulCodec()
+    made.subscribe(instruments, kind)
+    return made
+
+
+def compact(code, token, price):
+    return struct.pack(">bbIIiIIIIIII", 2, code, token, price, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+# -- codec -------------------------------------------------------------------------------------------------
+
+
+def test_instruments_that_share_a_token_on_two_exchanges_never_mix():
+    made = codec(SBIN, TWIN)
+    ticks = [*made.decode(compact(1, 3045, 100)).ticks, *made.decode(compact(6, 3045, 900)).ticks]
+    assert [(tick.instrument, tick.ltp) for tick in ticks] == [(SBIN, 1.0), (TWIN, 9.0)]
+    made.unsubscribe([TWIN], "depth")
+    assert made.decode(compact(6, 3045, 900)).unrouted == 1
+
+
+def test_a_compact_frame_without_a_price_is_no_tick():
+    assert codec(SBIN).decode(compact(1, 3045, 0)).ticks == []
+
+
+def test_frames_of_other_kinds_are_ignored_or_counted():
+    made = codec(SBIN)
+    assert made.decode(b"\x32" + bytes(10)).event is Event.ORDER
+    assert made.decode(b"\x09" + bytes(10)).unknown == 0
+    assert made.decode(b"\x63" + bytes(10)).unknown == 1
+    assert made.decode('{"anything":1}').ticks == []
+    assert made.decode(b"").event is Event.MALFORMED
+
+
+def test_trailing_bytes_are_ignored_and_missing_ones_malformed():
+    frame = compact(1, 3045, 100)
+    assert codec(SBIN).decode(frame + b"more").ticks[0].ltp == 1.0
+    assert codec(SBIN).decode(frame[:-1]).event is Event.MALFORMED
+
+
+def test_an_index_has_no_book_to_subscribe():
+    frames = PocketfulCodec().subscribe([Instrument("NIFTY", "NSE_INDEX", "26000"), SBIN], "depth")
+    assert frames == [
+        '{"a":"subscribe","v":[[1,26000],[1,3045]],"m":"marketdata"}',
+        '{"a":"subscribe","v":[[1,3045]],"m":"full_snapquote"}',
+    ]
+
+
+def test_giving_up_depth_ends_the_book_only():
+    made = codec(SBIN)
+    assert made.change([SBIN], "depth", "quote") == ['{"a":"unsubscribe","v":[[1,3045]],"m":"full_snapquote"}']
+
+
+@pytest.mark.parametrize(
+    "instrument", [Instrument("X", "NCDEX", "1"), Instrument("X", "NSE", "x"), Instrument("X", "NSE", "")]
+)
+def test_what_the_wire_cannot_name_is_refused(instrument):
+    with pytest.raises(ValueError, match="X"):
+        PocketfulCodec().wire_key(instrument)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.builds(
+            lambda mode, rest: bytes([mode]) + rest, st.sampled_from([1, 2, 4]), st.binary(min_size=160, max_size=180)
+        ),
+    )
+)
+def test_no_bytes_raise_or_name_what_is_not_subscribed(frame):
+    decoded = codec(SBIN, TWIN).decode(frame)
+    assert all(tick.instrument in (SBIN, TWIN) for tick in decoded.ticks)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 2**32 - 1), st.sampled_from([(1, "NSE", 100), (3, "CDS", 10_000_000), (4, "MCX", 100)]))
+def test_a_price_is_the_raw_number_by_the_exchanges_divisor(raw, place):
+    code, exchange, divisor = place
+    made = codec(Instrument("X", exchange, "77"), kind="compact")
+    assert made.decode(compact(code, 77, raw)).ticks[0].ltp == pytest.approx(raw / divisor, rel=1e-12)
+
+
+# -- adapter -----------------------------------------------------------------------------------------------
+
+
+def endpoint(adapter):
+    credentials = Credentials({"client_id": "A&B", "access_token": "t+1"})
+    return uvloop.run(adapter.endpoint("main", credentials, None))
+
+
+def test_the_url_carries_both_credentials_percent_encoded_and_does_not_print_them():
+    found = endpoint(PocketfulAdapter())
+    assert found.url == "wss://trade.pocketful.in/ws/v1/feeds?login_id=A%26B&access_token=t%2B1"
+    assert "t%2B1" not in repr(found)
+
+
+def test_two_early_closes_without_a_frame_are_a_refused_token_and_others_are_not():
+    now = [100.0]
+    adapter = PocketfulAdapter(clock=lambda: now[0])
+    for _ in range(3):
+        made = adapter.codec("main")
+        endpoint(adapter)
+        made.decode(b"\x09")
+        assert adapter.close_failure(1006, "") is None
+    adapter.codec("main")
+    endpoint(adapter)
+    now[0] += 6
+    assert adapter.close_failure(1006, "") is None
+    adapter.codec("main")
+    endpoint(adapter)
+    assert adapter.close_failure(1006, "") is None
+    endpoint(adapter)
+    assert isinstance(adapter.close_failure(1006, ""), AuthRejected)
+
+
+@pytest.mark.parametrize(("status", "refused"), [(400, True), (401, True), (403, True), (429, False), (502, False)])
+def test_a_handshake_answered_with_4xx_is_a_refused_token(status, refused):
+    failure = PocketfulAdapter().handshake_failure(status, "", {}, b"")
+    assert isinstance(failure, AuthRejected) is refused
+
+
+# -- login -------------------------------------------------------------------------------------------------
+
+
+async def walk(simulator, *, keys=KEYS, spoil=None):
+    login = PocketfulLogin(simulator.urls)
+    async with httpx.AsyncClient() as http:
+        page = await login.begin(keys, REDIRECT, http)
+        answer = await http.get(page)
+        callback = dict(parse_qsl(urlsplit(answer.headers.get("location", "")).query))
+        if spoil:
+            callback.update(spoil)
+        return await login.exchange(keys, callback, REDIRECT, http, NOW)
+
+
+def simulated(play):
+    async def main():
+        simulator = PocketfulSimulator(Exchange(seed=3))
+        await simulator.start()
+        try:
+            return await play(simulator)
+        finally:
+            await simulator.stop()
+
+    return uvloop.run(main())
+
+
+def test_the_login_gives_account_token_and_expiry():
+    async def play(simulator):
+        session = await walk(simulator)
+        assert session.values == simulator.credentials.values
+        assert session.expires_at == datetime(2026, 11, 23, 21, 30, tzinfo=UTC).timestamp()
+
+    simulated(play)
+
+
+@pytest.mark.parametrize(
+    ("keys", "spoil", "words"),
+    [
+        (KEYS, {"code": ""}, "did not confirm"),
+        (KEYS, {"code": "used"}, "good for one use"),
+        (KEYS, {"state": "another"}, "another login"),
+        ({"app_key": APP_KEY, "app_secret": "wrong"}, None, "app secret"),
+        ({"app_key": APP_KEY}, None, "app secret is missing"),
+    ],
+)
+def test_a_refused_login_says_what_to_do_and_holds_no_secret(keys, spoil, words):
+    async def play(simulator):
+        with pytest.raises(LoginFailed, match=words) as failed:
+            await walk(simulator, keys=keys, spoil=spoil)
+        assert APP_SECRET not in str(failed.value)
+
+    simulated(play)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(429, "wait a minute"), (503, "try again later"), (500, "try again later")]
+)
+def test_a_busy_broker_is_told_from_a_refusal(status, words):
+    async def play(simulator):
+        simulator.refuse_connections(status)
+        callback = {"code": "c", "state": dict(parse_qsl(urlsplit(await page(simulator)).query))["state"]}
+        async with httpx.AsyncClient() as http:
+            with pytest.raises(LoginFailed, match=words):
+                await PocketfulLogin(simulator.urls).exchange(KEYS, callback, REDIRECT, http, NOW)
+
+    async def page(simulator):
+        return await PocketfulLogin(simulator.urls).begin(KEYS, REDIRECT, None)
+
+    simulated(play)
+
+
+def test_a_pasted_token_makes_a_session():
+    session = PocketfulLogin().from_token({"access_token": " t ", "client_id": "C1"}, NOW)
+    assert session.values == {"client_id": "C1", "access_token": "t"}
+    with pytest.raises(LoginFailed):
+        PocketfulLogin().from_token({"access_token": "a b", "client_id": "C1"}, NOW)
+
+
+# -- instruments -------------------------------------------------------------------------------------------
+
+HEADER = (
+    "exchange,exchange_token,trading_symbol,company_name,instrument_name,segment,"
+    "expiry,strike,option_type,lot_size,tick_size"
+)
+ROWS = """NSE,3045,SBIN-EQ,STATE BANK OF INDIA,EQ,Capital,,,,1,0.05
+NSE,26009,Nifty Bank,Nifty Bank,,INDICES,,,,1,0.05
+BSE,500325,RELIANCE-A,RELIANCE INDUSTRIES LTD,A,Capital,,,,1,0.05
+BSE,19000,SENSEX,SENSEX,,IDX,,,,1,0.01
+NFO,53216,NIFTY25AUGFUT,NIFTY,FUTIDX,FutOpt,2025-08-28,0,XX,75,0.1
+NFO,47123,NIFTY25AUG25000CE,NIFTY,OPTIDX,FutOpt,2025-08-28,25000.0,CE,75,0.05
+BFO,1104523,SENSEX25AUG81000PE,SENSEX,IO,FutOpt,2025-08-28,81000.0,PE,20,0.05
+BFO,1137311,SENSEX25SEPFUT,SENSEX,IF,FutOpt,2025-09-30,0,,20,0.05
+MCX,440939,CRUDEOIL25AUGFUT,CRUDE OIL,FUTCOM,FutOpt,2025-08-19,0,,100,1"""
+EXPECTED = [
+    ("SBIN", "NSE", "3045", "", 0, 1, "EQ", 0.05),
+    ("BANKNIFTY", "NSE_INDEX", "26009", "", 0, 1, "INDEX", 0.05),
+    ("RELIANCE", "BSE", "500325", "", 0, 1, "EQ", 0.05),
+    ("SENSEX", "BSE_INDEX", "19000", "", 0, 1, "INDEX", 0.01),
+    ("NIFTY28AUG25FUT", "NFO", "53216", "28-AUG-25", 0, 75, "FUT", 0.1),
+    ("NIFTY28AUG2525000CE", "NFO", "47123", "28-AUG-25", 25000, 75, "CE", 0.05),
+    ("SENSEX28AUG2581000PE", "BFO", "1104523", "28-AUG-25", 81000, 20, "PE", 0.05),
+    ("SENSEX30SEP25FUT", "BFO", "1137311", "30-SEP-25", 0, 20, "FUT", 0.05),
+    ("CRUDEOIL19AUG25FUT", "MCX", "440939", "19-AUG-25", 0, 100, "FUT", 1),
+]
+
+
+def csv_file(rows=ROWS, header=HEADER):
+    return f"{header}\n{rows}\n".encode()
+
+
+def zipped(**files):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(f"{name}.csv", data)
+    return packed.getvalue()
+
+
+def summary(rows):
+    return [
+        (r.symbol, r.exchange, r.token, r.expiry, r.strike, r.lotsize, r.instrumenttype, r.tick_size) for r in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    "data", [csv_file(), zipped(NFOCompactScrip=csv_file()), csv_file(header=f" {HEADER.upper()}")]
+)
+def test_the_specifications_rows_become_its_table(data):
+    assert summary(PocketfulInstruments().parse(data, "any name")) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("NSE,x,SBIN-EQ,S,EQ,Capital,,,,1,0.05", "no token"),
+        ("NSE,1,,S,EQ,Capital,,,,1,0.05", "no trading symbol"),
+        ("NSE,1,GOI-GS,S,GS,Capital,,,,1,0.05", "unknown instrument type"),
+        ("NYSE,1,A,S,EQ,Capital,,,,1,0.05", "unknown exchange"),
+        ("NFO,1,A,NIFTY,OPTIDX,FutOpt,soon,1,CE,1,0.05", "bad expiry"),
+        ("NFO,1,A,NIFTY,OPTIDX,FutOpt,2025-08-28,0,CE,1,0.05", "bad strike"),
+        ("NFO,1,A,,FUTIDX,FutOpt,2025-08-28,0,XX,1,0.05", "derivative without an underlying"),
+        ("MCX,1,GOLD,GOLD,COM,FutOpt,,,,1,1", "no contract"),
+        ("NSE,1,A-EQ,S,EQ,Capital,,,,many,0.05", "bad lot size"),
+        ("NSE,1,A-EQ", "wrong number of columns"),
+        ('NSE,1,"A-EQ,S,EQ,Capital,,,,1,0.05', "broken quotes"),
+    ],
+)
+def test_a_bad_row_is_skipped_and_counted_by_reason(row, reason):
+    reader = PocketfulInstruments()
+    assert summary(reader.parse(csv_file(f"{row}\n{ROWS}"), "f")) == EXPECTED
+    assert reader.skipped == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>login</html>", b'{"error":1}', b"PK\x03\x04broken", zipped(), b"a,b\n1,2"]
+)
+def test_what_is_no_list_is_refused(data):
+    with pytest.raises(ListFormatError):
+        list(PocketfulInstruments().parse(data, "f"))
+
+
+@pytest.mark.parametrize("text", ["28-08-2025", "28-AUG-2025", "28Aug2025", "20250828", "2025-08-28 00:00:00"])
+def test_expiries_are_read_in_several_spellings(text):
+    (row,) = PocketfulInstruments().parse(csv_file(f"NFO,1,A,NIFTY,FUTIDX,FutOpt,{text},0,XX,75,0.1"), "f")
+    assert row.symbol == "NIFTY28AUG25FUT"
+
+
+# -- simulator ---------------------------------------------------------------------------------------------
+
+
+def test_the_simulated_list_holds_everything_but_currency():
+    simulator = PocketfulSimulator(Exchange(seed=3))
+    ((filename, data),) = simulator.instrument_dump()
+    reader = BROKER.instruments()
+    names = {(row.symbol, row.exchange) for row in reader.parse(data, filename)}
+    assert names == {
+        (s.symbol, s.exchange) for s in simulator.exchange.securities if s.exchange not in ("CDS", "BCD")
+    }
+    assert not reader.skipped
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(0, 300))
+def test_every_frame_of_the_simulator_says_what_the_exchange_made(seed, steps):
+    exchange = Exchange(seed=seed)
+    exchange.step(steps)
+    for security in exchange.securities[::17]:
+        instrument = Instrument(security.symbol, security.exchange, str(security.token))
+        made = codec(instrument)
+        truth = security.fields()
+        for channel in ("compact_marketdata", "marketdata", "full_snapquote"):
+            for tick in made.decode(encode_frame(security, channel)).ticks:
+                for name, value in tick_fields(tick).items():
+                    if name in ("ltt", "timestamp"):
+                        assert value == truth[name] // 1000 * 1000
+                    else:
+                        assert value == (truth[name] if name == "depth" else pytest.approx(truth[name]))
+
+
+def as_security(tick):
+    """A security whose market is that of a vector's tick, as far as the tick tells."""
+
+    def units(name):
+        return round(tick.get(name, 0) * PRICE_UNIT)
+
+    def side(name):
+        return [
+            Level(round(one["price"] * PRICE_UNIT), one["quantity"], one["orders"]) for one in tick["depth"][name]
+        ]
+
+    return Security(
+        symbol=tick["symbol"],
+        exchange=tick["exchange"],
+        name="",
+        kind="INDEX" if tick["exchange"].endswith("_INDEX") else "EQ",
+        token=0,
+        tick=1,
+        open=units("open"),
+        high=units("high"),
+        low=units("low"),
+        close=units("close"),
+        volume=tick.get("volume", 0),
+        turnover=round(tick.get("avg_trade_price", 0) * PRICE_UNIT) * tick.get("volume", 0),
+        total_buy=tick.get("total_buy_quantity", 0),
+        total_sell=tick.get("total_sell_quantity", 0),
+        bids=side("buy"),
+        asks=side("sell"),
+    )
+
+
+def test_the_simulators_books_have_the_vectors_bytes():
+    items = [
+        item
+        for item in vector_cases.load("pocketful")["incoming"]
+        if len(item["expect"]) == 1 and len(item["frames"]) == 1 and "depth" in item["expect"][0]
+    ]
+    assert len(items) >= 2
+    for item in items:
+        theirs = bytes.fromhex(item["frames"][0]["hex"])
+        ours = encode_frame(as_security(item["expect"][0]), "full_snapquote")
+        assert ours[6:126] == theirs[6:126], item["name"]
+        assert ours[130:] == theirs[130:], item["name"]
+
+
+def test_the_basic_scheme_of_the_token_request_is_the_documented_one():
+    request = httpx.Request("POST", "http://x", headers={})
+    flow = httpx.BasicAuth(APP_KEY, APP_SECRET).auth_flow(request)
+    assert (
+        next(flow).headers["Authorization"]
+        == "Basic " + base64.b64encode(f"{APP_KEY}:{APP_SECRET}".encode()).decode()
+    )
