@@ -148,3 +148,20 @@ def test_an_endless_file_is_given_up(update, monkeypatch):
     monkeypatch.setattr("tickmux.database.instrument_update._MAX_BYTES", 100)
     with pytest.raises(DownloadFailed, match="given up"):
         update(lambda request: httpx.Response(200, content=b"x" * 101))
+
+
+def test_a_list_is_good_without_an_optional_file_and_the_gap_is_counted(store):
+    class WithExtras(Lines):
+        def downloads(self, credentials):
+            extras = Download(url="https://lists.example/extras", filename="extras.txt", optional=True)
+            return [*super().downloads(credentials), extras]
+
+    def handler(request):
+        return httpx.Response(503) if request.url.path == "/extras" else good(request)
+
+    reader = WithExtras()
+    with httpx.Client(transport=httpx.MockTransport(handler)) as http:
+        session = Credentials({"access_token": "t"})
+        count = update_instruments("lines", reader, store, session, http, lambda *_: None, lambda _: None)
+    assert count == 3
+    assert [reason for reason in reader.skipped if "extras.txt" in reason]

@@ -42,7 +42,14 @@ def update_instruments(
 
     Raises DownloadFailed, ListFormatError or EmptyList; the old list is in use then.
     """
-    files = [(fetch(one, http, downloaded), one.filename) for one in reader.downloads(credentials)]
+    files = []
+    for one in reader.downloads(credentials):
+        try:
+            files.append((fetch(one, http, downloaded), one.filename))
+        except DownloadFailed:
+            if not one.optional:
+                raise
+            reader.skipped[f"{one.filename} could not be fetched, the list is good without it"] += 1
 
     def instruments() -> Iterator[Instrument]:
         for data, filename in files:

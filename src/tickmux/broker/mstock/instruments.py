@@ -1,0 +1,238 @@
+"""m.Stock's instrument list: one JSON array, and a page that says what is an index (specification section 9)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import lru_cache
+from math import isfinite
+
+import msgspec
+
+from tickmux.broker._index_names import bse_index_symbol
+from tickmux.broker.mstock.index_table import KNOWN_NSE, nse_index, read_index_table
+from tickmux.broker.mstock.streaming.mstock_adapter import MStockAdapter
+from tickmux.codec import Credentials
+from tickmux.instrument import Instrument, derivative_symbol, format_expiry
+from tickmux.instrument_list import Download, InstrumentList, ListFormatError
+
+_ANNEXURE = "Annexure.html"
+_MASTER = "OpenAPIScripMaster.json"
+
+_FUTURES = frozenset({"FUTIDX", "FUTSTK", "FUTCUR", "FUTIRC", "FUTCOM"})
+_OPTIONS = frozenset({"OPTIDX", "OPTSTK", "OPTCUR", "OPTIRC", "OPTFUT"})
+_HOMES = {
+    ("NFO", "IDX"): "NFO",
+    ("NFO", "STK"): "NFO",
+    ("BFO", "IDX"): "BFO",
+    ("BFO", "STK"): "BFO",
+    ("NSE", "CUR"): "CDS",
+    ("NSE", "IRC"): "CDS",
+    ("BSE", "CUR"): "BCD",
+    ("BSE", "IRC"): "BCD",
+    ("MCX", "COM"): "MCX",
+    ("MCX", "FUT"): "MCX",
+}
+"""The row's segment and what its contract is on -> our exchange: currency contracts stand among the shares."""
+
+_EXCHANGES = frozenset({"NSE", "BSE", "NFO", "BFO", "MCX"})
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_OTHER_SERIES = ("-BE", "-BZ")
+"""Series in which a share trades when it does not in EQ; the better one first."""
+_TICK = 0.05
+_EXPIRY = re.compile(r"([0-9]{2})(-?)([A-Z]{3})\2([0-9]{4}|[0-9]{2})")
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+_Number = str | int | float | None
+
+
+class _Row(msgspec.Struct):
+    """One row. Values are mostly texts; numbers are understood too where one is meant."""
+
+    token: str | int
+    name: str
+    exch_seg: str
+    symbol: str | None = None
+    expiry: str | None = None
+    strike: _Number = None
+    lotsize: _Number = None
+    instrumenttype: str | None = None
+    tick_size: _Number = None
+
+
+_read_row = msgspec.json.Decoder(_Row).decode
+_read_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class _BadRow(Exception):
+    """A row that becomes no instrument; its text is the reason that is counted."""
+
+
+class MStockInstruments(InstrumentList):
+    """The dump of all exchanges. It has no NSE index, and does not say which BSE rows are indices: a page of the
+    documentation does. Without that page NSE's main indices are known all the same."""
+
+    needs_login = True
+    default_urls = MStockAdapter.default_urls
+
+    def __init__(self, urls: Mapping[str, str] | None = None) -> None:
+        super().__init__(urls)
+        self._nse_indices_told = False
+        self._bse_indices: set[str] = set()
+
+    def downloads(self, credentials: Credentials | None) -> list[Download]:
+        if credentials is None:
+            raise ValueError("m.Stock's instrument list needs a login")
+        headers = {
+            "X-Mirae-Version": "1",
+            "Authorization": f"Bearer {credentials['access_token']}",
+            "X-PrivateKey": credentials["api_key"],
+        }
+        url = f"{self.urls['api']}/openapi/typeb/instruments/OpenAPIScripMaster"
+        return [
+            Download(url=self.urls["annexure"], filename=_ANNEXURE, optional=True),
+            Download(url=url, filename=_MASTER, headers=headers),
+        ]
+
+    def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
+        if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+            return self._page(data, filename)
+        try:
+            rows = _read_array(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            kind = "an error answer" if data.lstrip()[:1] == b"{" else "another file, or a part of it"
+            raise ListFormatError(f"{filename} is not m.Stock's instrument list but {kind}") from None
+        if not any(_readable(row) for row in rows[:1000]):
+            raise ListFormatError(f"{filename} has no row of m.Stock's instrument list")
+        return self._rows(rows)
+
+    def _page(self, data: bytes, filename: str) -> Iterator[Instrument]:
+        found = read_index_table(data.decode("utf-8", errors="replace"))
+        if not found and not filename.lower().endswith((".html", ".htm")):
+            raise ListFormatError(
+                f"{filename} is a web page without a table of indices, not m.Stock's instrument list"
+            )
+        if not found:
+            self.skipped["page without a table of indices"] += 1
+        self._bse_indices |= {row.token for row in found if row.exchange == "BSE"}
+        indices = {row.token: nse_index(row) for row in found if row.exchange == "NSE"}
+        self._nse_indices_told = self._nse_indices_told or bool(indices)
+        return iter(tuple(indices.values()))
+
+    def _rows(self, rows: list[msgspec.Raw]) -> Iterator[Instrument]:
+        if not self._nse_indices_told:
+            yield from map(nse_index, KNOWN_NSE)
+        plain: set[tuple[str, str]] = set()
+        other: dict[tuple[str, str], dict[str, Instrument]] = {}
+        for raw in rows:
+            try:
+                instrument = self._instrument(_read_row(raw))
+            except (msgspec.DecodeError, UnicodeError):
+                self.skipped["not in the list's format"] += 1
+                continue
+            except _BadRow as reason:
+                self.skipped[str(reason)] += 1
+                continue
+            series = instrument.symbol[-3:]
+            if instrument.instrumenttype == "EQ" and series in _OTHER_SERIES and len(instrument.symbol) > len(series):
+                # Whether the bare name is free is known at the end only.
+                claims = other.setdefault((instrument.symbol[:-3], instrument.exchange), {})
+                if series in claims:
+                    yield instrument
+                else:
+                    claims[series] = instrument
+                continue
+            if instrument.instrumenttype == "EQ":
+                plain.add((instrument.symbol, instrument.exchange))
+            yield instrument
+        for (base, exchange), claims in other.items():
+            bearer = None if (base, exchange) in plain else next(each for each in _OTHER_SERIES if each in claims)
+            for series, instrument in claims.items():
+                yield msgspec.structs.replace(instrument, symbol=base) if series == bearer else instrument
+
+    def _instrument(self, row: _Row) -> Instrument:
+        """One row in our terms, shares of other series than EQ with it; raises _BadRow."""
+        brexchange = row.exch_seg
+        kind = (row.instrumenttype or "").strip().upper()
+        token, brsymbol, base = str(row.token), row.name.strip(), (row.symbol or "").strip()
+        if brexchange not in _EXCHANGES:
+            raise _BadRow("exchange that is not served")
+        if not (token.isascii() and token.isdigit() and len(token) <= 25):
+            raise _BadRow("no token")
+        if not brsymbol:
+            raise _BadRow("no symbol")
+        expiry, strike = "", 0.0
+        if kind in ("", "EQ") and brexchange in ("NSE", "BSE"):
+            if brexchange == "BSE" and token in self._bse_indices:
+                exchange, kind, symbol = "BSE_INDEX", "INDEX", bse_index_symbol(base or brsymbol)
+            else:
+                exchange, kind, symbol = brexchange, "EQ", brsymbol.removesuffix("-EQ")
+            if not symbol:
+                raise _BadRow("no symbol")
+        elif kind in _FUTURES or kind in _OPTIONS:
+            exchange = _HOMES.get((brexchange, kind[3:]), "")
+            if not exchange:
+                raise _BadRow("contract on an exchange that does not trade it")
+            if not base:
+                raise _BadRow("derivative without an underlying")
+            day = _expiry((row.expiry or "").strip())
+            expiry = format_expiry(day)
+            if kind in _FUTURES:
+                kind = "FUT"
+            else:
+                strike = _number(row.strike, "strike")
+                kind = brsymbol[-2:].upper()
+                if not strike:
+                    raise _BadRow("bad strike")
+                if kind not in ("CE", "PE"):
+                    raise _BadRow("option that is neither call nor put")
+            symbol = derivative_symbol(base, day, kind, strike)
+        else:
+            raise _BadRow("instrument type that is not served")
+        return Instrument(
+            symbol=symbol,
+            exchange=exchange,
+            token=token,
+            brexchange=brexchange,
+            brsymbol=brsymbol,
+            name=base,
+            expiry=expiry,
+            strike=strike,
+            lotsize=int(_number(row.lotsize, "lot size", 1)),
+            instrumenttype=kind,
+            tick_size=_number(row.tick_size, "tick size", _TICK),
+        )
+
+
+def _readable(raw: msgspec.Raw) -> bool:
+    try:
+        _read_row(raw)
+    except (msgspec.DecodeError, UnicodeError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _expiry(text: str) -> date:
+    """The day of `19MAR2024`, `19-MAR-2024`, `19MAR24`, `19-MAR-24` or `2024-03-19`."""
+    try:
+        if found := _EXPIRY.fullmatch(text.upper()):
+            day, _, month, year = found.groups()
+            return date(int(year) + (2000 if len(year) == 2 else 0), _MONTHS.index(month) + 1, int(day))
+        if _ISO.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise _BadRow("bad expiry")
+
+
+def _number(value: _Number, what: str, default: float = 0.0) -> float:
+    """A number of rupees or units, not negative; an empty one is `default`."""
+    if value is None or value == "":
+        return default
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        number = -1.0
+    if number < 0 or not isfinite(number):
+        raise _BadRow(f"bad {what}")
+    return number

@@ -1,0 +1,271 @@
+"""m.Stock's wire: JSON requests out, little-endian packets in (specification sections 4 to 6 and 10).
+
+Every packet is complete, so the decoder keeps no market state. The length of a frame says what it holds: one
+packet as it is, or packets behind a four-byte header.
+"""
+
+import struct
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import msgspec
+
+from tickmux.broker.mstock.streaming.token_trust import TokenTrust
+from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
+from tickmux.instrument import Instrument
+from tickmux.tick import Depth, DepthLevel, Mode, Tick
+
+EXCHANGE_TYPES = {"NSE": 1, "NSE_INDEX": 1, "NFO": 2, "BSE": 3, "BSE_INDEX": 3, "BFO": 4, "CDS": 13}
+"""Our exchange -> the wire's exchange type (section 8). BCD's is unknown, and MCX's only guessed at."""
+
+MODES = {"ltp": 1, "quote": 2, "snap_quote": 3}
+"""Our kind -> the broker's mode (section 4)."""
+
+_LTP_SIZE, _QUOTE_SIZE, _SNAP_QUOTE_SIZE = _SIZES = (51, 123, 379)
+_HEADER_SIZE = 4
+_TOKEN_SIZE = 25
+_CURRENCY = 13
+_DIVISOR = 100
+_DEAREST_CURRENCY = 1000
+"""Rupees. No currency contract costs as much: a price above it has another scale than the one that is assumed."""
+_OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS"})
+
+_read_ltp = struct.Struct("<Qq").unpack_from  # exchange time, last price
+_read_quote = struct.Struct("<Q4q2d4q").unpack_from  # ... quantity, average, volume, totals, open, high, low, close
+_read_times = struct.Struct("<Qq").unpack_from  # last trade time, open interest
+_read_circuits = struct.Struct("<qq").unpack_from
+_LEVEL = struct.Struct("<HqqH")  # flag, quantity, price, orders
+_little, _big = struct.Struct("<HH").unpack_from, struct.Struct(">HH").unpack_from
+
+_EPOCH_SHIFT = 315_532_800 - 19_800
+"""From seconds since 1980 on a clock in India to seconds since 1970 in UTC (section 5)."""
+_LAST_SECOND = 253_402_300_799 - _EPOCH_SHIFT
+"""The end of the year 9999: beyond it lies no time that a calendar can show."""
+_WHOLE_LIMIT = float(1 << 63)
+
+_ABOUT_LOGIN = ("token", "session", "login", "log in")
+_ABOUT_INSTRUMENTS = ("tokenlist", "symbol", "instrument", "scrip", "exchangetype", "exchange type", "subscri")
+"""Words of complaints about a request: an instrument's number is called a token as well."""
+
+
+class _Notice(msgspec.Struct):
+    """A JSON text frame: an order push, an error, or anything else; whatever the types turn out to be."""
+
+    kind: Any = msgspec.field(default=None, name="type")
+    data: Any = None
+    order_status: Any = None
+    order: Any = msgspec.field(default=None, name="orderData")
+
+
+_decode_notice = msgspec.json.Decoder(_Notice).decode
+_encode = msgspec.json.encode
+
+
+class MStockCodec(FeedCodec):
+    """Kinds are those of `MODES`. `trust` is told what the feed says about the token."""
+
+    def __init__(self, trust: TokenTrust, currency_divisor: int = _DIVISOR) -> None:
+        super().__init__()
+        self._trust = trust
+        self._currency_divisor = currency_divisor
+        self._token = ""
+        self._proved = False
+
+    def wire_key(self, instrument: Instrument) -> Hashable:
+        """The packet's bytes from exchange type to the end of the token: tokens repeat across exchange types."""
+        exchange_type = EXCHANGE_TYPES.get(instrument.exchange)
+        if exchange_type is None:
+            raise ValueError(f"{instrument.symbol}: m.Stock's feed has no exchange {instrument.exchange}")
+        token = instrument.token
+        if not (token.isascii() and token.isdigit() and len(token) <= _TOKEN_SIZE):
+            raise ValueError(f"{instrument.symbol}: {token!r} is no token of m.Stock's")
+        return bytes((exchange_type,)) + token.encode()
+
+    def open_frames(self, credentials: Credentials) -> list[Frame]:
+        self._token = credentials["access_token"]
+        self._trust.asked()
+        return [f"LOGIN:{self._token}"]
+
+    def subscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
+        return [_request(1, instruments, kind)]
+
+    def unsubscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
+        return [_request(0, instruments, kind)]
+
+    def change_frames(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
+        return [_request(0, instruments, old), _request(1, instruments, new)]
+
+    # -- in ----------------------------------------------------------------------------------------------
+
+    def decode(self, frame: bytes | str) -> Decoded:
+        if isinstance(frame, str):
+            return self._decode_text(frame)
+        if len(frame) not in _SIZES:
+            return self._decode_wrapped(frame)
+        if not self._proved:
+            self._proved = True
+            self._trust.proved()
+        instrument = self._instrument(frame)
+        if instrument is None:
+            return Decoded(unrouted=1)
+        tick = self._tick(frame, instrument)
+        if tick is None:
+            return Decoded()
+        if frame[1] == _CURRENCY and max(tick.ltp or 0, tick.close or 0) > _DEAREST_CURRENCY:
+            return Decoded(event=Event.MALFORMED, message="currency price of an unknown scale")
+        return Decoded(ticks=[tick])
+
+    def _decode_wrapped(self, frame: bytes) -> Decoded:
+        """Packets of one size behind one header of count and size, or each behind its size, as the lengths tell."""
+        packets, complete = _unwrap(frame)
+        decoded = Decoded()
+        for packet in packets:
+            inner = self.decode(packet)
+            decoded.ticks += inner.ticks
+            decoded.unrouted += inner.unrouted
+            decoded.event, decoded.message = inner.event or decoded.event, inner.message or decoded.message
+        if not complete:
+            decoded.event = Event.MALFORMED
+            decoded.message = f"frame of {len(frame)} bytes, {len(packets)} whole packets"
+        return decoded
+
+    def _instrument(self, packet: bytes) -> Instrument | None:
+        key = packet[1:27].partition(b"\0")[0]
+        instrument = self.routes.get(key)
+        if instrument is None and not key[1:].isdigit():
+            # Not a number in digits: then the first four bytes are one (section 5).
+            number = int.from_bytes(packet[2:6], "little")
+            instrument = self.routes.get(b"%c%d" % (packet[1], number))
+        return instrument
+
+    def _tick(self, packet: bytes, instrument: Instrument) -> Tick | None:
+        divisor = self._currency_divisor if packet[1] == _CURRENCY else _DIVISOR
+        if len(packet) == _LTP_SIZE:
+            stamp, last = _read_ltp(packet, 35)
+            if last <= 0:
+                return None
+            return Tick(instrument=instrument, mode=Mode.LTP, ltp=last / divisor, timestamp=_time(stamp))
+        return (
+            _index_tick(packet, instrument, divisor)
+            if instrument.is_index
+            else _full_tick(packet, instrument, divisor)
+        )
+
+    def _decode_text(self, text: str) -> Decoded:
+        try:
+            notice = _decode_notice(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return Decoded(event=Event.ACK)  # the answer to LOGIN, whose wording nobody promises
+        if notice.kind == "error":
+            return self._complaint(notice.data)
+        if notice.order_status in ("order", "trade") and notice.order is not None:
+            return Decoded(event=Event.ORDER)
+        return Decoded(event=Event.ACK)
+
+    def _complaint(self, data: Any) -> Decoded:
+        words = data if isinstance(data, str) else ""
+        if self._token:
+            words = words.replace(self._token, "…")
+        said = words.lower()
+        about_login = any(word in said for word in _ABOUT_LOGIN)
+        about_request = any(word in said for word in _ABOUT_INSTRUMENTS)
+        refused = not self._proved and about_login and not about_request
+        if refused:
+            self._trust.doubted()
+        return Decoded(event=Event.ERROR, message=words[:200] or "error without words", restart=refused)
+
+
+def _request(action: int, instruments: Sequence[Instrument], kind: str) -> str:
+    groups: dict[int, list[str]] = {}
+    for instrument in instruments:
+        groups.setdefault(EXCHANGE_TYPES[instrument.exchange], []).append(instrument.token)
+    tokens = [{"exchangeType": exchange_type, "tokens": tokens} for exchange_type, tokens in groups.items()]
+    request = {"correlationID": "", "action": action, "params": {"mode": MODES[kind], "tokenList": tokens}}
+    return _encode(request).decode()
+
+
+def _unwrap(frame: bytes) -> tuple[list[bytes], bool]:
+    """The packets of a wrapped frame, and whether it held as many as it says (sections 5 and 10).
+
+    Nobody has documented a header for more than one packet: the size may stand once, or before every packet.
+    """
+    if len(frame) < _HEADER_SIZE:
+        return [], False
+    for read in (_big, _little):
+        count, size = read(frame, 0)
+        if size in _SIZES:
+            break
+    else:
+        return [], False
+    packets: list[bytes] = []
+    at = _HEADER_SIZE
+    while at + size <= len(frame) and len(packets) < count:
+        packets.append(frame[at : at + size])
+        at += size
+        if len(packets) < count and at + _HEADER_SIZE <= len(frame):
+            # A size before the next packet is never mistaken for its first two bytes, mode and exchange type.
+            (following,) = read(b"\0\0" + frame[at : at + 2], 0)[1:]
+            if following in _SIZES:
+                size = following
+                at += 2
+    return packets, 0 < len(packets) == count
+
+
+def _full_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
+    """A quote or snap quote of what is traded: quantities of 0 are real, prices and times are not (section 6)."""
+    stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(packet, 35)
+    tick = Tick(
+        instrument=instrument,
+        mode=Mode.QUOTE,
+        ltp=last / divisor if last > 0 else None,
+        timestamp=_time(stamp),
+        last_trade_quantity=quantity,
+        avg_trade_price=average / divisor if average > 0 else None,
+        volume=volume,
+        total_buy_quantity=_whole(buy),
+        total_sell_quantity=_whole(sell),
+        open=open_ / divisor if open_ > 0 else None,
+        high=high / divisor if high > 0 else None,
+        low=low / divisor if low > 0 else None,
+        close=close / divisor if close > 0 else None,
+    )
+    if len(packet) == _SNAP_QUOTE_SIZE:
+        traded, oi = _read_times(packet, 123)
+        upper, lower = _read_circuits(packet, 347)
+        tick.mode = Mode.DEPTH
+        tick.ltt = _time(traded)
+        tick.oi = oi if instrument.exchange in _OI_EXCHANGES else None
+        tick.upper_circuit = upper / divisor if upper > 0 else None
+        tick.lower_circuit = lower / divisor if lower > 0 else None
+        tick.depth = Depth(buy=_side(packet[147:247], divisor), sell=_side(packet[247:347], divisor))
+    return tick
+
+
+def _index_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
+    """A quote or snap quote of an index: it has no book, and nothing of it is 0."""
+    tick = _full_tick(packet, instrument, divisor)
+    tick.mode = Mode.QUOTE
+    tick.depth = None
+    tick.volume = tick.volume or None
+    tick.last_trade_quantity = tick.last_trade_quantity or None
+    tick.total_buy_quantity = tick.total_buy_quantity or None
+    tick.total_sell_quantity = tick.total_sell_quantity or None
+    return tick
+
+
+def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
+    return [
+        DepthLevel(price / divisor, quantity, orders)
+        for _, quantity, price, orders in _LEVEL.iter_unpack(raw)
+        if price > 0 and quantity > 0
+    ]
+
+
+def _time(seconds: int) -> int | None:
+    """Epoch milliseconds of seconds since 1980 on a clock in India."""
+    return (seconds + _EPOCH_SHIFT) * 1000 if 0 < seconds <= _LAST_SECOND else None
+
+
+def _whole(quantity: float) -> int | None:
+    """A quantity that the wire writes as a double; None for what is no number (NaN compares false)."""
+    return int(quantity) if -_WHOLE_LIMIT < quantity < _WHOLE_LIMIT else None
