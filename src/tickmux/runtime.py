@@ -5,29 +5,39 @@ all of it within two seconds.
 """
 
 import asyncio
+import resource
+import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from tickmux.chosen_feed import ChosenSource
 from tickmux.config import Settings
-from tickmux.database.api_keys import ApiKeys
+from tickmux.database.api_keys import ApiKeys, KeyOwner
 from tickmux.database.broker_sessions import BrokerSessions
 from tickmux.database.engine import Database
 from tickmux.database.instrument_store import InstrumentStore
-from tickmux.errors import ErrorCode, RequestError
+from tickmux.errors import CloseCode, ErrorCode, RequestError
 from tickmux.feed_directory import (
     BrokerSource,
     ExternalSource,
     FeedDirectory,
     FeedSource,
     SimulatedSource,
-    simulated_list,
 )
-from tickmux.simulator import load_simulator
+from tickmux.simulated_market import SimulatedMarket
 from tickmux.simulator.base import BrokerSimulator
-from tickmux.simulator.exchange import Exchange
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
+from tickmux.websocket_proxy.client_session import key_digest
 from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.server import Limits, WebSocketProxy
+
+_VERIFIED = 10_000
+"""Verified keys that are remembered at most, those of connected clients apart."""
+
+
+_OTHER_DESCRIPTORS = 512
+"""Besides those of clients: feeds, the database, the web app."""
 
 
 class Upstream(NamedTuple):
@@ -43,12 +53,29 @@ class Upstream(NamedTuple):
     rate: float = 1000.0
 
 
-class Runtime:
-    """One running tickmux. Call `start` and `stop` in the event loop that it shall live in."""
+class Keys(Protocol):
+    """A kind of API keys."""
 
-    def __init__(self, settings: Settings, database: Database, upstream: Upstream) -> None:
+    def owner(self, key: str) -> KeyOwner | None:
+        """Whose key it is; None for one that is not valid, or of another kind. May block."""
+
+
+class Runtime:
+    """One running tickmux. Call `start` and `stop` in the event loop that it shall live in.
+
+    `more_keys` are API keys besides the stored ones, which are asked last.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, upstream: Upstream, more_keys: Sequence[Keys] = ()
+    ) -> None:
         self.settings = settings
+        self.started = 0.0
+        """Epoch seconds."""
         self.api_keys = ApiKeys(database, settings.api_key_pepper)
+        self._keys: tuple[Keys, ...] = (*more_keys, self.api_keys)
+        self._verified: dict[bytes, str] = {}
+        """Digest -> key id, of keys that clients have authenticated with."""
         self.sessions = BrokerSessions(database, settings.tickmux_secret)
         self.instruments = InstrumentStore(database)
         self.upstream = upstream
@@ -80,6 +107,7 @@ class Runtime:
 
     async def start(self) -> None:
         """Raises PortTaken, UnknownBroker, UnknownSimulator; what had been started is stopped again."""
+        _allow_descriptors(self.settings.ws_max_connections + _OTHER_DESCRIPTORS)
         try:
             await self._start()
         except BaseException:
@@ -90,9 +118,10 @@ class Runtime:
         source = await self._source()
         await self.proxy.start()
         self._stack.push_async_callback(self.proxy.stop)
+        self.started = time.time()
         bus = self.proxy.bus
         assert bus is not None  # noqa: S101 - started just above
-        self.feeds = FeedDirectory(source, lambda: bus.endpoint)
+        self.feeds = FeedDirectory(source, lambda: bus.local_endpoint)
         self._stack.push_async_callback(self.feeds.stop)
 
     async def stop(self) -> None:
@@ -106,25 +135,19 @@ class Runtime:
             return await self._simulate(self.upstream.simulate)
         if self.upstream.broker is not None:
             load_broker(self.upstream.broker)  # a wrong name is an error now, not at the first client
-        return BrokerSource(self.settings, self.sessions, self.instruments, self.upstream.broker)
+            return BrokerSource(self.settings, self.sessions, self.instruments, self.upstream.broker)
+        source = ChosenSource(
+            self.settings, self.sessions, self.instruments, self.proxy, self.upstream.seed, self.upstream.rate
+        )
+        self._stack.push_async_callback(source.stop)
+        return source
 
     async def _simulate(self, name: str) -> FeedSource:
-        exchange = Exchange(self.upstream.seed, self.upstream.rate)
-        self.simulator = simulator = load_simulator(name)(exchange)
-        await simulator.start()
-        self._stack.push_async_callback(simulator.stop)
-        self.market = asyncio.create_task(exchange.run(), name="simulated exchange")
-        self._stack.push_async_callback(_cancel, self.market)
-        await asyncio.to_thread(self._load_simulated_list, simulator)
-        return SimulatedSource(self.settings, simulator, self.instruments)
-
-    def _load_simulated_list(self, simulator: BrokerSimulator) -> None:
-        """Through the broker's own parser, so that the simulation is of the whole way."""
-        parser = load_broker(simulator.name).instruments()
-        self.instruments.replace(
-            simulated_list(simulator.name),
-            (row for filename, data in simulator.instrument_dump() for row in parser.parse(data, filename)),
-        )
+        market = SimulatedMarket(name, self.upstream.seed, self.upstream.rate, self.instruments)
+        self._stack.push_async_callback(market.stop)
+        await market.start()
+        self.simulator, self.market = market.simulator, market.task
+        return SimulatedSource(self.settings, market.simulator, self.instruments)
 
     def running_feeds(self) -> list[Feed]:
         """The feeds that somebody has needed so far."""
@@ -140,11 +163,33 @@ class Runtime:
             raise RequestError(ErrorCode.BROKER_INIT_ERROR, "the server is still starting: try again")
         return await self.feeds.feed_of(user)
 
+    def disconnect(self, key_id: str) -> None:
+        """Hangs up on the clients of a key that is no longer valid."""
+        for client in tuple(self.proxy.clients):
+            if self._verified.get(client.key_digest) == key_id:
+                client.close(CloseCode.NOT_AUTHENTICATED, "the API key is no longer valid")
+
     async def _verify(self, api_key: str) -> str | None:
-        user = await asyncio.to_thread(self.api_keys.verify, api_key)
-        return user.name if user is not None else None
+        owner = await asyncio.to_thread(self._owner, api_key)
+        if owner is None:
+            return None
+        if len(self._verified) > _VERIFIED:
+            in_use = {client.key_digest for client in self.proxy.clients}
+            self._verified = {digest: key for digest, key in self._verified.items() if digest in in_use}
+        self._verified[key_digest(api_key)] = owner.key_id
+        return owner.user
+
+    def _owner(self, api_key: str) -> KeyOwner | None:
+        for keys in self._keys:
+            if (owner := keys.owner(api_key)) is not None:
+                return owner
+        return None
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
+def _allow_descriptors(wanted: int) -> None:
+    """Raises this process's soft limit as far as `wanted` needs and the hard limit lets: the usual 1,024 would
+    refuse clients long before `WS_MAX_CONNECTIONS` does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -19,6 +19,7 @@ class Served(NamedTuple):
     key: str
     home: Path
     process: "subprocess.Popen[str]"
+    web: str
 
 
 @contextmanager
@@ -39,6 +40,7 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[Served]:
         for name, pattern in (
             ("url", r"WebSocket\s+(ws://\S+)"),
             ("bus", r"bus\s+(tcp://\S+)"),
+            ("web", r"web\s+(http://\S+)"),
             ("key", r"API key\s+(tmx_\S+|made earlier)"),
         ):
             if match := re.search(pattern, plain):
@@ -50,7 +52,7 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[Served]:
     drain = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
     drain.start()
     try:
-        yield Served(found["url"], found["bus"], found["key"], home, process)
+        yield Served(found["url"], found["bus"], found["key"], home, process, found["web"])
     finally:
         process.send_signal(2)
         code = process.wait(10)

@@ -19,6 +19,9 @@ from tickmux.config import ConfigError, Settings
 from tickmux.database.engine import Database, DatabaseFailed
 from tickmux.runtime import Runtime, Upstream
 from tickmux.simulator import simulator_names
+from tickmux.web.app import build_app
+from tickmux.web.wsgi_server import WebServer
+from tickmux.websocket_proxy.app_integration import quiet_loggers, running
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, broker_names
 from tickmux.websocket_proxy.port_check import PortTaken
 
@@ -59,7 +62,7 @@ def serve(
     rate: Annotated[float, typer.Option(min=1, max=50_000, help="Simulated ticks a second.")] = 1000.0,
     seed: Annotated[int, typer.Option(help="Simulated markets repeat with the same seed.")] = 1,
 ) -> None:
-    """Serve live market data to any number of clients.
+    """Serve live market data to any number of clients, and the web pages.
 
     Examples:
 
@@ -79,9 +82,7 @@ def serve(
         logging.basicConfig(
             level=settings.log_level, format="%(name)s: %(message)s", handlers=[RichHandler(console=_errors)]
         )
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("picows").setLevel(logging.CRITICAL)  # what clients do wrong is counted, not logged
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO lines print URLs, which carry tokens
+        quiet_loggers()
         with Database.open(settings) as database:
             uvloop.run(_serve(settings, database, Upstream(broker, simulate, external, seed, rate)))
     except ConfigError as error:
@@ -97,13 +98,15 @@ async def _serve(settings: Settings, database: Database, upstream: Upstream) -> 
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    runtime = Runtime(settings, database, upstream)
-    await runtime.start()
-    try:
-        _announce(runtime, _first_key(runtime))
-        await stopping.wait()
-    finally:
-        await runtime.stop()
+    app = build_app(settings, database, upstream)
+    web = WebServer(app, settings.web_host, settings.web_port)
+    async with running(app) as runtime:
+        await asyncio.to_thread(web.start)
+        try:
+            _announce(runtime, web, _first_key(runtime))
+            await stopping.wait()
+        finally:
+            await asyncio.to_thread(web.stop)
     _console.print("stopped")
 
 
@@ -114,7 +117,7 @@ def _first_key(runtime: Runtime) -> str | None:
     return runtime.api_keys.create(runtime.settings.tickmux_user, "made at the first start")
 
 
-def _announce(runtime: Runtime, key: str | None) -> None:
+def _announce(runtime: Runtime, web: WebServer, key: str | None) -> None:
     upstream, settings = runtime.upstream, runtime.settings
     if upstream.simulate:
         what = f"a made-up exchange behind {upstream.simulate}'s wire protocol, {upstream.rate:g} ticks a second"
@@ -123,6 +126,7 @@ def _announce(runtime: Runtime, key: str | None) -> None:
     else:
         what = upstream.broker or "each user's broker session"
     _console.print(f"\n[bold]tickmux {__version__}[/]  {what}\n")
+    _console.print(f"  web        [cyan]{web.url}[/]")
     _console.print(f"  WebSocket  [cyan]{_client_url(runtime)}[/]")
     _console.print(f"  bus        [cyan]tcp://{settings.zmq_host}:{runtime.bus_port}[/]")
     if key is not None:

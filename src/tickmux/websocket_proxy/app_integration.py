@@ -18,9 +18,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -147,14 +147,27 @@ class ProxyThread:
                 loop.call_soon_threadsafe(stopping.set)
 
         self._stop = stop
-        parts = self._parts
-        runtime = Runtime(parts.settings, parts.database, parts.upstream, parts.more_keys)
-        await runtime.start()
-        try:
+        async with _started(self._parts) as runtime:
             self._started.set_result(RunningProxy(runtime, loop))
             await stopping.wait()
-        finally:
-            await runtime.stop()
+
+
+@asynccontextmanager
+async def running(app: Flask) -> AsyncIterator[Runtime]:
+    """Runs the proxy beside `app`, which has its `ProxyParts`, in the present event loop instead of a thread."""
+    async with _started(app.extensions[PARTS]) as runtime:
+        app.extensions[EXTENSION] = RunningProxy(runtime, asyncio.get_running_loop())
+        yield runtime
+
+
+@asynccontextmanager
+async def _started(parts: ProxyParts) -> AsyncIterator[Runtime]:
+    runtime = Runtime(parts.settings, parts.database, parts.upstream, parts.more_keys)
+    await runtime.start()
+    try:
+        yield runtime
+    finally:
+        await runtime.stop()
 
 
 _thread: ProxyThread | None = None
@@ -192,7 +205,8 @@ def quiet_loggers() -> None:
     """Silences what other packages would log of tokens, or of clients' faults."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("picows").setLevel(logging.CRITICAL)  # what clients do wrong is counted, not logged
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO lines print URLs, which carry tokens
+    for name in ("httpx", "httpcore"):  # they print URLs and headers, which carry tokens
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _start(app: Flask) -> None:

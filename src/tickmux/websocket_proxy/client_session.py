@@ -147,6 +147,8 @@ class ClientSession(picows.WSListener):
     def flush(self) -> None:
         """Writes all pending frames with one call."""
         pending = self.pending
+        if not pending:
+            return
         data = pending[0] if len(pending) == 1 else b"".join(pending)
         pending.clear()
         self._write(data)

@@ -73,7 +73,11 @@ class FyersInstruments(InstrumentList):
 
     def downloads(self, credentials: Credentials | None) -> list[Download]:
         return [
-            Download(url=f"{self.urls['lists']}/{filename}", filename=filename)
+            Download(
+                url=f"{self.urls['lists']}/{filename}",
+                filename=filename,
+                optional=filename == INDEX_NAMES_FILE,  # the built-in names serve as well
+            )
             for filename in (INDEX_NAMES_FILE, *CSV_FILES, *JSON_FILES)
         ]
 
