@@ -110,6 +110,9 @@ class FeedCodec(ABC):
     waits_for_ready = False
     """True where nothing may be subscribed before `decode` has said `ready` (a log-in answer on the wire)."""
 
+    heartbeat_interval: float | None = None
+    """Seconds between `heartbeat_frames` where the server says how often; otherwise the channel's."""
+
     def __init__(self) -> None:
         self.routes: dict[Hashable, Instrument] = {}
         """Who a packet is about: wire key -> the one subscribed instrument."""
@@ -151,7 +154,8 @@ class FeedCodec(ABC):
         return []
 
     def close_frames(self) -> list[Frame]:
-        """What is sent before the connection is closed in good order."""
+        """What is sent before the connection is closed in good order; `HttpRequest`s only when it is closed for good,
+        since subscriptions that outlive a socket are wanted again after a reconnect."""
         return []
 
     def call_frames(self, call: Mapping[str, Any]) -> list[Frame]:

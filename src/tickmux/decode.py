@@ -180,6 +180,11 @@ class _Caller:
             for name, value in document.items()
             if isinstance(value, str) and name not in _WORDS_ABOUT_THE_FILE
         } | {name: str(item[name]) for name in ("profile", "protocol") if name in item}
+        config = item.get("config")  # what an item sets otherwise than its document: XTS's path prefix
+        if isinstance(config, Mapping):
+            self.context |= {str(name): value for name, value in config.items() if isinstance(value, str)}
+        elif isinstance(config, str):
+            self.context["prefix"] = config
 
     def run(self, call: Mapping[str, Any]) -> dict[str, Any]:
         values = self.context | session_values(call)

@@ -39,7 +39,11 @@ class Connection:
     def drop(self, instrument):
         self.wanted.pop(instrument, None)
 
+    def start(self, after):
+        self.after = after
+
     async def stop(self):
+        await asyncio.sleep(1)
         self.stopped = True
 
 
@@ -106,11 +110,13 @@ async def test_an_empty_connection_is_closed_and_its_number_used_again():
     made, opened = pool()
     made.apply(instrument(0), MAIN)
     made.apply(instrument(0), ())
-    await asyncio.sleep(0)
-    assert opened[0].stopped
     assert made.connections() == []
     made.apply(instrument(1), MAIN)
-    assert made.connections()[0].number == 0
+    (fresh,) = made.connections()
+    assert fresh.number == 0
+    assert len(fresh.after) == 1, "it waits until the old one has gone"
+    await asyncio.wait(fresh.after)
+    assert opened[0].stopped
 
 
 @virtually

@@ -40,7 +40,7 @@ class PoolLimits(msgspec.Struct, frozen=True):
 
 
 class ConnectionPool:
-    """The connections of one broker session. `open_connection` makes and starts one: (channel, number) -> it."""
+    """The connections of one broker session. `open_connection` makes one, not started: (channel, number) -> it."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ConnectionPool:
         """channel -> (symbols, connections)"""
         self._connections: dict[str, dict[int, FeedConnection]] = {name: {} for name in adapter.channels}
         self._carriers: dict[tuple[str, Instrument], FeedConnection] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[str, set[asyncio.Task[None]]] = {name: set() for name in adapter.channels}
 
     def connections(self) -> list[FeedConnection]:
         return [connection for group in self._connections.values() for connection in group.values()]
@@ -87,7 +87,7 @@ class ConnectionPool:
         for group in self._connections.values():
             group.clear()
         self._carriers.clear()
-        await asyncio.gather(*closing, *self._closing)
+        await asyncio.gather(*closing, *(task for tasks in self._closing.values() for task in tasks))
 
     def _place(self, channel: str, instrument: Instrument, kind: str, about_to_open: int) -> FeedConnection | None:
         """The open connection with room; None when a new one may be opened; raises CapacityExceeded."""
@@ -110,6 +110,9 @@ class ConnectionPool:
         group = self._connections[channel]
         number = next(n for n in range(len(group) + 1) if n not in group)
         group[number] = connection = self._open(channel, number)
+        # One that is still closing would count against the broker's limit, and could take back over REST what the
+        # new one asks for.
+        connection.start(after=tuple(self._closing[channel]))
         return connection
 
     def _release(self, channel: str, instrument: Instrument, connection: FeedConnection) -> None:
@@ -118,5 +121,5 @@ class ConnectionPool:
         if not connection.wanted:
             del self._connections[channel][connection.number]
             task = asyncio.get_running_loop().create_task(connection.stop())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._closing[channel].add(task)
+            task.add_done_callback(self._closing[channel].discard)

@@ -297,9 +297,7 @@ class LocalFeed:
     # -- the connections' side ----------------------------------------------------------------------------
 
     def _open_connection(self, channel: str, number: int) -> FeedConnection:
-        connection = FeedConnection(self, channel, number, clock=self._clock, rng=self._rng)
-        connection.start()
-        return connection
+        return FeedConnection(self, channel, number, clock=self._clock, rng=self._rng)
 
     async def credentials(self) -> Credentials:
         while True:

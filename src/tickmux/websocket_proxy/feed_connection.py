@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from enum import Enum, auto
 from typing import Protocol
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 HEALTHY_AFTER = 30.0
 """Seconds of a session after which the backoff starts afresh."""
+_FAREWELL = 1.5
+"""Seconds that REST requests may take which end the subscriptions of a session that is over."""
 _SHORTEST_NAP = 0.001
 """A deadline that rounding puts into the past must not become a busy loop."""
 _RATE_LIMIT_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -121,6 +123,8 @@ class FeedConnection:
         self._outbox: deque[list[Frame]] = deque()
         """Groups of frames; those of one call go out back to back, the channel's gap lies between calls."""
         self._refused: set[Instrument] = set()
+        self._farewell: list[HttpRequest] = []
+        """What ends the last session's subscriptions where they outlive the socket; sent by `stop` only."""
         self._ready = False
         self._failure: Exception | None = None
         self._last_sign = 0.0
@@ -156,8 +160,9 @@ class FeedConnection:
         if kind is not None:
             self.load[kind] = self.load.get(kind, 0) + by
 
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=repr(self))
+    def start(self, after: Collection[asyncio.Task[None]] = ()) -> None:
+        """Begins, once the connections that `after` is closing have gone."""
+        self._task = asyncio.get_running_loop().create_task(self._run(after), name=repr(self))
 
     async def stop(self) -> None:
         """Ends the session in good order; returns within two seconds."""
@@ -166,11 +171,17 @@ class FeedConnection:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+            with suppress(httpx.HTTPError, TimeoutError):
+                async with asyncio.timeout(_FAREWELL):
+                    for request in self._farewell:
+                        await self._ask(request)
         self._enter(LinkState.STOPPED, "")
 
     # -- life ---------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
+    async def _run(self, after: Collection[asyncio.Task[None]]) -> None:
+        if after:
+            await asyncio.wait(after)
         while True:
             try:
                 await self._session()
@@ -199,6 +210,7 @@ class FeedConnection:
         self._codec = codec = self.host.adapter.codec(self.channel_name)
         self._outbox.clear()
         self._refused.clear()
+        self._farewell.clear()
         self._failure = None
         self._ready = not codec.waits_for_ready
         self.last_tick = 0.0
@@ -234,10 +246,11 @@ class FeedConnection:
             raise Unavailable(f"REST: {type(error).__name__}") from None
 
     def _part(self, link: Link, codec: FeedCodec) -> None:
-        if not link.closed.done():
-            for frame in codec.close_frames():
-                if not isinstance(frame, HttpRequest):
-                    link.send(frame)
+        for frame in codec.close_frames():
+            if isinstance(frame, HttpRequest):
+                self._farewell.append(frame)
+            else:
+                link.send(frame)
         link.close()
 
     async def _attend(self, link: Link, codec: FeedCodec, began: float) -> None:
@@ -254,7 +267,7 @@ class FeedConnection:
             now = self._clock()
             if self._ready and not live:
                 live = True
-                beat_at = now + channel.heartbeat_interval if channel.heartbeat_interval else float("inf")
+                beat_at = now + self._heartbeat_interval(codec)
                 self.host.session_begins(self.channel_name, tuple(self.wanted))
                 self._enter(LinkState.LIVE, "")
             if not self._ready and now - began >= channel.ready_timeout:
@@ -265,7 +278,7 @@ class FeedConnection:
                 ping_at = now + (channel.ping_interval or 0.0)
             if now >= beat_at:
                 self._outbox.appendleft(codec.heartbeat_frames())
-                beat_at = now + (channel.heartbeat_interval or 0.0)
+                beat_at = now + self._heartbeat_interval(codec)
             # Cleared in every round: reconciling compares everything, so that no wish is lost by it, and what
             # changes before the session may subscribe must not keep this loop awake.
             self._changed.clear()
@@ -278,6 +291,9 @@ class FeedConnection:
                 continue
             deadline = min(ping_at, beat_at, self._last_sign + channel.stall_after, now + 1.0)
             await self._nap(link, max(_SHORTEST_NAP, deadline - now))
+
+    def _heartbeat_interval(self, codec: FeedCodec) -> float:
+        return codec.heartbeat_interval or self.channel.heartbeat_interval or float("inf")
 
     async def _nap(self, link: Link, seconds: float) -> None:
         """Sleeps, but wakes when something is wanted, or the link has closed."""
@@ -360,18 +376,21 @@ class FeedConnection:
         if not isinstance(frame, HttpRequest):
             link.send(frame)
             return
-        url = frame.url if "://" in frame.url else self._endpoint.rest_base + frame.url
         for wait in (*_RATE_LIMIT_WAITS, None):
             try:
-                answer = await self.host.http.request(
-                    frame.method, url, headers=dict(frame.headers), json=frame.body, timeout=10.0
-                )
+                answer = await self._ask(frame)
             except httpx.HTTPError as error:
                 raise _SessionOver(f"REST: {type(error).__name__}") from None
             if answer.status_code != 429 or wait is None:
                 break
             await self._nap(link, wait)
         self._take(codec.decode_http(frame, answer.status_code, answer.content[:_MAX_HTTP_ANSWER]))
+
+    async def _ask(self, request: HttpRequest) -> httpx.Response:
+        url = request.url if "://" in request.url else self._endpoint.rest_base + request.url
+        return await self.host.http.request(
+            request.method, url, headers=dict(request.headers), json=request.body, timeout=10.0
+        )
 
     # -- in: the hot path ---------------------------------------------------------------------------------
 
@@ -419,11 +438,14 @@ class FeedConnection:
         if decoded.ready and not self._ready:
             self._ready = True
             self._changed.set()
+        later: list[Frame] = []
         for reply in decoded.replies:
             if self._link is not None and not isinstance(reply, HttpRequest):
                 self._link.send(reply)
             else:
-                self._outbox.appendleft([reply])
+                later.append(reply)
+        if later:
+            self._outbox.appendleft(later)
         match decoded.event:
             case Event.HEARTBEAT:
                 counters.heartbeats += 1

@@ -1,0 +1,11 @@
+"""The XTS family's servers as compositedge runs them: JSON events."""
+
+from tickmux.simulator._xts import XtsSimulator, xts_endpoints
+
+
+class CompositedgeSimulator(XtsSimulator):
+    name = "compositedge"
+    endpoints = xts_endpoints("/apimarketdata")
+
+
+SIMULATOR = CompositedgeSimulator

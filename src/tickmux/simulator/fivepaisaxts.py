@@ -1,0 +1,11 @@
+"""The XTS family's servers as fivepaisaxts runs them: JSON events."""
+
+from tickmux.simulator._xts import XtsSimulator, xts_endpoints
+
+
+class FivepaisaXtsSimulator(XtsSimulator):
+    name = "fivepaisaxts"
+    endpoints = xts_endpoints("/apimarketdata")
+
+
+SIMULATOR = FivepaisaXtsSimulator

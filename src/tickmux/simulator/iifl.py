@@ -1,0 +1,11 @@
+"""The XTS family's servers as iifl runs them: JSON events."""
+
+from tickmux.simulator._xts import XtsSimulator, xts_endpoints
+
+
+class IiflSimulator(XtsSimulator):
+    name = "iifl"
+    endpoints = xts_endpoints("/apimarketdata")
+
+
+SIMULATOR = IiflSimulator

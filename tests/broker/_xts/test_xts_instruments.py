@@ -1,0 +1,181 @@
+"""The family's instrument master and lists of indices."""
+
+import json
+from typing import Any
+
+import pytest
+
+from broker import vector_cases
+from broker._xts.xts_wire import BINARY, JSON, MEMBERS, SESSION
+from tickmux.broker.rmoney.instruments import RmoneyInstruments
+from tickmux.broker.wisdom.instruments import WisdomInstruments
+from tickmux.codec import Credentials
+from tickmux.instrument import Instrument
+from tickmux.instrument_list import InstrumentList, ListFormatError
+from tickmux.websocket_proxy.broker_factory import Broker
+
+COLUMNS = (
+    "symbol", "exchange", "token", "brexchange", "brsymbol", "expiry", "strike", "lotsize", "instrumenttype",
+    "tick_size",
+)  # fmt: skip
+RELIANCE = (
+    "NSECM|2885|8|RELIANCE|RELIANCE-EQ|EQ|RELIANCE-EQ|1100100002885|1558.8|1275.4|357106|0.1|1|1|RELIANCE|"
+    "INE002A01018|1|1|RELIANCE-EQ|0|-1|-1"
+)
+FUTURE = (
+    "NSEFO|35013|1|NIFTY|NIFTY25AUGFUT|FUTIDX|NIFTY-FUTIDX|2100100035013|27500|22500|1801|0.1|75|1|-1|Nifty 50|"
+    "2025-08-28T14:30:00|NIFTY 28AUG2025|1|1|NIFTY25AUGFUT"
+)
+OPTION = (
+    "NSEFO|88121|2|ITC|ITC25AUG412.5CE|OPTSTK|ITC-OPTSTK|2100100088121|612.35|0.05|1801|0.05|1600|1|-1||"
+    "2025-08-28T14:30:00|412.5|3|ITC 28AUG2025 CE 412.5|1|1|ITC25AUG412.5CE"
+)
+SENSEX = "BSECM|1|16|SENSEX|SENSEX-SPOT|SPOT|SENSEX-SPOT|11|0|0|357106|0.01|1|1|SENSEX||1|1|SENSEX-SPOT|0|-1|-1"
+
+
+def master(*rows: str) -> bytes:
+    return json.dumps({"type": "success", "result": "\n".join(rows)}).encode()
+
+
+def parse(data: bytes, filename: str = "NSECM.json", reader: InstrumentList | None = None) -> list[Instrument]:
+    return list((reader or WisdomInstruments()).parse(data, filename))
+
+
+def changed(row: str, **columns: str) -> str:
+    cells = row.split("|")
+    for place, value in columns.items():
+        cells[int(place.removeprefix("c"))] = value
+    return "|".join(cells)
+
+
+@pytest.mark.parametrize("item", vector_cases.load("_xts")["master"], ids=lambda item: item["name"])
+def test_masters_become_the_tables_of_the_vectors(item: dict[str, Any]) -> None:
+    found = parse(json.dumps(item["response"]).encode(), item["segment"])
+    assert [{name: getattr(row, name) for name in COLUMNS} for row in found] == item["expect"]
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
+def test_what_is_fetched_follows_from_the_exchanges(member: Broker) -> None:
+    base = member.adapter.default_urls["api"]
+    files = member.instruments().downloads(SESSION)
+    masters = [file for file in files if file.method == "POST"]
+    segments = {"NSE": "NSECM", "BSE": "BSECM", "NFO": "NSEFO", "BFO": "BSEFO", "CDS": "NSECD", "MCX": "MCXFO"}
+    wanted = {segments[name] for name in member.adapter.exchanges if name in segments}
+    assert {file.json["exchangeSegmentList"][0] for file in masters} == wanted
+    assert len(masters) == len(wanted)
+    where = base.replace(JSON, BINARY) if member.name == "rmoney" else base
+    assert {file.url for file in masters} == {f"{where}/instruments/master"}
+    assert [file.url for file in files if file.method == "GET"] == [
+        f"{where}/instruments/indexlist?exchangeSegment={number}" for number in (1, 11)
+    ]
+    assert all(file.headers == {"Authorization": "TOKEN1"} for file in files)
+    assert len({file.filename for file in files}) == len(files)
+
+
+def test_the_master_comes_from_the_sessions_prefix_and_without_a_session_from_the_usual_one() -> None:
+    other = Credentials({"token": "T", "user_id": "U", "prefix": BINARY})
+    assert WisdomInstruments().downloads(other)[0].url.startswith(f"https://trade.wisdomcapital.in{BINARY}/")
+    alone = WisdomInstruments({"api": "http://localhost:5/apimarketdata/"}).downloads(None)[0]
+    assert (alone.url, alone.headers) == ("http://localhost:5/apimarketdata/instruments/master", {})
+    assert RmoneyInstruments().downloads(other)[0].url.count(BINARY) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (RELIANCE[:60], "too few columns"),
+        (changed(RELIANCE, c0="NCDEX"), "segment that is not served"),
+        (changed(RELIANCE, c1="x"), "no instrument id"),
+        (changed(RELIANCE, c1=""), "no instrument id"),
+        (changed(RELIANCE, c3=" "), "no name"),
+        (changed(RELIANCE, c5="BE"), "series that is not served"),
+        (changed(RELIANCE, c11="abc"), "bad tick size"),
+        (changed(RELIANCE, c11="nan"), "bad tick size"),
+        (changed(RELIANCE, c12="-1"), "bad lot size"),
+        (changed(RELIANCE, c2="4"), "spread"),
+        (changed(FUTURE, c2="4"), "spread"),
+        (changed(FUTURE, c16="1"), "bad expiry"),
+        (changed(FUTURE, c16=""), "bad expiry"),
+        (changed(FUTURE, c16="2025-02-30T00:00:00"), "bad expiry"),
+        (changed(FUTURE, c16="2025-W35-4T00"), "bad expiry"),
+        (changed(FUTURE, c2="7", c5="XX"), "unknown kind of contract"),
+        ("|".join(FUTURE.split("|")[:16]), "too few columns"),
+        ("|".join(OPTION.split("|")[:18]), "too few columns"),
+        (changed(OPTION, c17="0"), "option without a strike or a type"),
+        (changed(OPTION, c18="1"), "option without a strike or a type"),
+    ],
+)
+def test_a_bad_row_is_skipped_and_counted(row: str, reason: str) -> None:
+    reader = WisdomInstruments()
+    found = parse(master(row, "", RELIANCE), reader=reader)
+    assert [one.symbol for one in found] == ["RELIANCE"]
+    assert reader.skipped == {reason: 1}
+
+
+def test_the_series_decides_where_the_type_is_of_another_kind() -> None:
+    future, option = parse(master(changed(FUTURE, c2="7"), changed(OPTION, c2="7")))
+    assert (future.instrumenttype, option.instrumenttype) == ("FUT", "CE")
+
+
+def test_columns_may_be_appended_and_a_future_may_have_an_options_width() -> None:
+    appended = f"{RELIANCE}|new|newer"
+    wide = changed(f"{FUTURE}|x|y", c17="0", c18="3")
+    found = parse(master(appended + "\r", wide))
+    assert [(one.symbol, one.instrumenttype) for one in found] == [("RELIANCE", "EQ"), ("NIFTY28AUG25FUT", "FUT")]
+
+
+def test_an_index_of_both_lists_counts_once() -> None:
+    reader = WisdomInstruments()
+    (index,) = parse(master(SENSEX), "BSECM.json", reader)
+    listed = json.dumps({"result": {"exchangeSegment": 11, "indexList": ["SENSEX_1", "BANKEX_12", "BANKEX_12"]}})
+    (other,) = parse(listed.encode(), "indexlist-11.json", reader)
+    assert (index.exchange, index.tick_size, other.symbol) == ("BSE_INDEX", 0.01, "BANKEX")
+    assert reader.skipped == {"index that the other list has too": 2}
+
+
+@pytest.mark.parametrize(
+    ("segment", "name", "symbol"),
+    [
+        (1, "Nifty  50", "NIFTY"),
+        (1, "HANGSENG BEES-NAV", "HANGSENGBEESNAV"),
+        (1, "HANGSENG BEES NAV", "HANGSENGBEESNAV"),
+        (1, "NIFTY50 PR 1x INV", "NIFTY50PR1XINV"),
+        (11, "SNSX50", "SENSEX50"),
+        (11, "BSEPBI", "BSEPSU"),
+        (11, "FIN", "BSEFINANCIALSERVICES"),
+        (11, "OILGAS", "BSEOIL&GAS"),
+        (11, "BSE-X Y", "BSEXY"),
+    ],
+)
+def test_index_names_become_symbols(segment: int, name: str, symbol: str) -> None:
+    listed = json.dumps({"result": {"exchangeSegment": segment, "indexList": [f"{name}_77"]}}).encode()
+    assert [one.symbol for one in parse(listed, "x.json")] == [symbol]
+
+
+def test_entries_without_a_name_or_an_id_are_skipped() -> None:
+    reader = WisdomInstruments()
+    entries = ["NIFTY 50", "_5", "NIFTY_", "NIFTY_x", None, 5, "A_B_7"]
+    listed = json.dumps({"result": {"indexList": entries}}).encode()
+    assert [(one.symbol, one.token) for one in parse(listed, "indexlist-1.json", reader)] == [("A_B", "7")]
+    assert sum(reader.skipped.values()) == 6
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<html>502</html>",
+        b'{"type":"error","code":"e-session-0007","description":"Invalid Token"}',
+        b'{"type":"success","result":""}',
+        b'{"type":"success","result":"a|b|c\\nd|e"}',
+        b'{"type":"success","result":{"indexList":"no"}}',
+        b'{"type":"success","result":{"indexList":["NIFTY 50_26000"],"exchangeSegment":51}}',
+        b'{"type":"success","result":{"indexList":["NIFTY 50_26000"]}}',
+        b"[1,2]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_list_at_all_is_said_to_be_none(data: bytes) -> None:
+    with pytest.raises(ListFormatError):
+        parse(data, "list.json")
