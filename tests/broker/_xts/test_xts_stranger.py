@@ -103,19 +103,26 @@ class Client:
         self.codec.open_frames(self.session)
         self.codec.subscribe([RELIANCE], "quote")
         self.read: list[Decoded] = []
+        self.link: WebSocketLink | None = None
+        self._early: list[str | bytes] = []
         self._came = asyncio.Event()
 
     async def open(self) -> WebSocketLink:
         async with httpx.AsyncClient() as http:
             endpoint = await self.adapter.endpoint("main", self.session, http)
         self.link = await connect(endpoint, self._message, lambda: None)
+        for reply in self._early:  # to what came with the handshake's answer
+            self.link.send(reply)
         return self.link
 
     def _message(self, message: bytes | str) -> None:
         decoded = self.codec.decode(message)
         for reply in decoded.replies:
             assert not isinstance(reply, HttpRequest)
-            self.link.send(reply)
+            if self.link is None:
+                self._early.append(reply)
+            else:
+                self.link.send(reply)
         self.read.append(decoded)
         self._came.set()
 
