@@ -59,7 +59,8 @@ class CapacityExceeded(RequestError):
         super().__init__(
             ErrorCode.CAPACITY_EXCEEDED,
             f"{broker}'s feed is full ({connections} × {symbols}: connections × symbols); "
-            "unsubscribe what is no longer needed, or raise MAX_WEBSOCKET_CONNECTIONS if the broker allows more",
+            "unsubscribe what is no longer needed, or raise MAX_SYMBOLS_PER_WEBSOCKET or "
+            "MAX_WEBSOCKET_CONNECTIONS if your account allows more",
         )
         self.broker = broker
         self.connections = connections

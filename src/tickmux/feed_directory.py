@@ -6,7 +6,10 @@ the bus. Owns the feeds that it makes.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
+
+import httpx
 
 from tickmux.codec import Credentials
 from tickmux.config import Settings
@@ -14,13 +17,14 @@ from tickmux.database.broker_sessions import BrokerSessions, SessionUnreadable
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.instrument import Instrument
+from tickmux.login import LoginKind
 from tickmux.simulator.base import BrokerSimulator
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
-from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
+from tickmux.websocket_proxy.broker_factory import Broker, UnknownBroker, load_broker
 from tickmux.websocket_proxy.bus import BusPublisher
 from tickmux.websocket_proxy.connection_manager import PoolLimits
 from tickmux.websocket_proxy.external_feed import ExternalFeed
-from tickmux.websocket_proxy.feed import Feed, LocalFeed
+from tickmux.websocket_proxy.feed import Feed, LocalFeed, Renewer
 from tickmux.websocket_proxy.market_hours import MarketHours
 
 _HINTS = 20
@@ -134,7 +138,20 @@ class BrokerSource:
             StoredInstruments(self._store, name, f"tickmux instruments update {name}"),
             self._provider(name, user),
             MarketHours(self._settings.market_holidays),
+            self._renewer(broker, user) if broker.login.kind == LoginKind.KEYS else None,
         )
+
+    def _renewer(self, broker: Broker, user: str) -> Renewer:
+        """Logs in again with the remembered keys, where these make a session without a person."""
+
+        async def renew() -> None:
+            values = await asyncio.to_thread(self._sessions.login_values, user, broker.name)
+            login = broker.login(self._settings.urls(broker.name))
+            async with httpx.AsyncClient(timeout=20.0) as http:
+                session = await login.exchange(values, {}, "", http, datetime.now(UTC))
+            await asyncio.to_thread(self._sessions.store, user, broker.name, session, activate=False)
+
+        return renew
 
     def _provider(self, broker: str, user: str) -> Callable[[], Awaitable[Credentials | None]]:
         async def stored() -> Credentials | None:
@@ -201,6 +218,7 @@ def make_local_feed(
     instruments: StoredInstruments,
     provider: Callable[[], Awaitable[Credentials | None]],
     hours: MarketHours,
+    renew: Renewer | None = None,
 ) -> LocalFeed:
     """A feed in this process, as the settings want it."""
     return LocalFeed(
@@ -215,4 +233,5 @@ def make_local_feed(
             settings.enable_connection_pooling,
         ),
         hours=hours,
+        renew=renew,
     )

@@ -9,6 +9,7 @@ import uvloop
 from support.feeds import rig
 from support.servers import connected, eventually, running_proxy
 from tickmux.errors import RequestError
+from tickmux.login import LoginFailed
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.bus import BusPublisher
 from tickmux.websocket_proxy.connection_manager import PoolLimits
@@ -176,5 +177,34 @@ def test_two_users_of_two_feeds_who_watch_one_symbol_see_their_own_ticks_only():
                     assert await client.nothing_before_pong() == []
                 for source in sources:
                     source.close()
+
+    run(main)
+
+
+def test_where_keys_alone_make_a_session_a_refused_one_is_renewed_once_without_a_person():
+    async def main():
+        async with rig("zerodha") as feed:
+            renewals = []
+
+            async def renew():
+                renewals.append(1)
+                if len(renewals) == 2:
+                    raise LoginFailed("the keys are no longer valid")
+                feed.simulator.new_token()
+
+            feed.feed._renew = renew
+            grants = await feed.subscribe(feed.listed(2), Mode.LTP)
+            await feed.ticking(grants)
+            feed.simulator.expire_token()
+            await eventually(lambda: renewals, "the renewal")
+            feed.bus.clear()
+            await feed.ticking(grants)
+            feed.simulator.expire_token()
+            await feed.state("auth_expired")
+            await eventually(lambda: "no longer valid" in feed.feed.status.message)
+            asked = feed.asked
+            feed.feed.credentials_changed()
+            await eventually(lambda: feed.asked > asked + 1)
+            assert len(renewals) == 2, "not again for the same refused session"
 
     run(main)

@@ -19,6 +19,7 @@ import msgspec
 from tickmux.codec import Credentials
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.instrument import Instrument
+from tickmux.login import LoginFailed
 from tickmux.tick import Mode, Tick
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter, Stream
 from tickmux.websocket_proxy.bus import BusPublisher
@@ -98,6 +99,10 @@ CredentialsProvider = Callable[[], Awaitable[Credentials | None]]
 """The broker session as it is stored now; asked at every connect attempt, None when there is none."""
 
 
+Renewer = Callable[[], Awaitable[None]]
+"""Obtains and stores a new broker session without a person, where keys alone make one; raises LoginFailed."""
+
+
 def topic_name(key: TopicKey) -> bytes:
     """A topic of our own feeds on the bus; unit separators, since symbols contain everything else."""
     return "\x1f".join((key.feed, key.exchange, key.symbol, str(int(key.mode)), str(key.depth))).encode()
@@ -118,6 +123,7 @@ class LocalFeed:
         provider: CredentialsProvider,
         limits: PoolLimits,
         hours: MarketHours,
+        renew: Renewer | None = None,
         rng: random.Random | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -132,6 +138,9 @@ class LocalFeed:
         self._instruments = instruments
         self._provider = provider
         self._hours = hours
+        self._renew = renew
+        self._renewed: Credentials | None = None
+        """The refused credentials that a renewal has been tried for: once, since each login ends other sessions."""
         self._now = now
         self._rng = rng or random.Random()
         self._clock = asyncio.get_running_loop().time
@@ -308,6 +317,13 @@ class LocalFeed:
                 if renewed:
                     await self._resolve_again()
                 return found
+            if found is not None and self._renew is not None and self._renewed != found:
+                self._renewed = found
+                try:
+                    await self._renew()
+                except LoginFailed as error:
+                    self._refusal = str(error)
+                continue
             if found is None:
                 self._refusal = f"no session: run `tickmux broker login {self.broker}`"
             self._refresh_status()
