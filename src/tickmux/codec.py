@@ -61,7 +61,8 @@ class Decoded(msgspec.Struct):
     ready:    True once the broker has accepted the session; see `FeedCodec.waits_for_ready`.
     unrouted: packets whose token is not subscribed or not unique; they became no tick.
     unknown:  messages or packets of a kind that the codec does not know; skipped.
-    restart:  the session is over and a new connection is needed (server said goodbye, state lost).
+    restart:  the session is over and a new connection is needed (server said goodbye, state lost), after
+              `retry_after` seconds at least.
     refused:  instruments that the broker would not subscribe (`message` says why).
     """
 
@@ -73,6 +74,7 @@ class Decoded(msgspec.Struct):
     unrouted: int = 0
     unknown: int = 0
     restart: bool = False
+    retry_after: float = 0.0
     refused: list[Instrument] = []
 
 

@@ -53,6 +53,8 @@ class Codec(FeedCodec):
                 return Decoded(ready=True)
             case "restart":
                 return Decoded(restart=True, message="server restarts")
+            case "restart later":
+                return Decoded(restart=True, message="too many sessions", retry_after=60.0)
             case "crash":
                 raise RuntimeError("a defect")
             case "refuse B":
@@ -452,6 +454,17 @@ async def test_a_server_that_says_goodbye_is_left_for_a_new_connection():
     async with World() as world:
         await settle()
         world.link.receive("restart")
+        await settle(2)
+        assert len(world.links) == 2
+
+
+@virtually
+async def test_a_server_that_asks_for_a_delay_gets_it():
+    async with World() as world:
+        await settle()
+        world.link.receive("restart later")
+        await settle(59)
+        assert len(world.links) == 1
         await settle(2)
         assert len(world.links) == 2
 

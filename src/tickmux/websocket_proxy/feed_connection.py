@@ -461,7 +461,7 @@ class FeedConnection:
             counters.refused += len(decoded.refused)
             self._refused.update(decoded.refused)
         if decoded.restart:
-            self._fail(_SessionOver(decoded.message or "the broker ended the session"))
+            self._fail(Unavailable(decoded.message or "the broker ended the session", decoded.retry_after))
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:

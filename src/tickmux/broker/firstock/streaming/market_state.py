@@ -1,0 +1,138 @@
+"""What the frames about one instrument have said so far (specification sections 5.1 to 5.5). Pure.
+
+A frame never resets the state: it always merges, field by field, and the book level by level.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tickmux.instrument import Instrument
+from tickmux.tick import Depth, DepthLevel, Mode, Tick
+
+_NO_NUMBER = 9.2e18
+"""The feed writes 2^63, sometimes rounded by a float, where it has no number."""
+_END_OF_TIME = 253_402_300_800
+"""Seconds of the year 10000: beyond it lies no time that a calendar can show."""
+_LEVELS = 5
+
+_PRICES = {
+    "i_last_traded_price": "ltp",
+    "i_open_price": "open",
+    "i_high_price": "high",
+    "i_low_price": "low",
+    "i_closing_price": "close",
+    "i_average_trade_price": "avg_trade_price",
+    "i_upper_circuit_limit": "upper_circuit",
+    "i_lower_circuit_limit": "lower_circuit",
+}
+_COUNTS = {
+    "i_volume_traded_today": "volume",
+    "i_last_trade_quantity": "last_trade_quantity",
+    "i_total_buy_quantity": "total_buy_quantity",
+    "i_total_sell_quantity": "total_sell_quantity",
+    "i_open_interest": "oi",
+}
+_TIMES = {"i_feed_time": "timestamp", "i_last_trade_time": "ltt"}
+_TOTAL_OI_EXCHANGES = frozenset({"NFO", "BFO"})
+"""Elsewhere `i_total_open_interest` belongs to the derivatives of the name (section 5.3)."""
+
+_Levels = list[dict[str, float]]
+
+
+class MarketState:
+    """The merged state of `instrument`."""
+
+    __slots__ = ("_book", "_buy", "_fields", "_instrument", "_second_choice", "_sell")
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+        self._fields: dict[str, Any] = {}
+        self._second_choice: dict[str, Any] = {}
+        """What fills a field as long as its proper source is unknown."""
+        self._buy: _Levels = [{} for _ in range(_LEVELS)]
+        self._sell: _Levels = [{} for _ in range(_LEVELS)]
+        self._book: Depth | None = None
+
+    def merge(self, frame: Mapping[str, Any]) -> None:
+        """Takes in what the frame carries; all else keeps its value."""
+        fields = self._fields
+        for name, value in frame.items():
+            if name in _PRICES:
+                price = _rupees(value)
+                if price:
+                    fields[_PRICES[name]] = price
+            elif name in _COUNTS:
+                count = _count(value)
+                if count is not None:
+                    fields[_COUNTS[name]] = count
+            elif name in _TIMES:
+                seconds = _number(value)
+                if seconds is not None and 1 <= seconds < _END_OF_TIME:
+                    fields[_TIMES[name]] = int(seconds) * 1000
+            elif name in ("best_buy", "best_sell"):
+                if isinstance(value, list):
+                    _merge_levels(self._buy if name == "best_buy" else self._sell, value)
+                    self._book = None
+            elif name == "close_price":
+                price = _rupees(value)
+                if price:
+                    self._second_choice["close"] = price
+            elif name == "i_total_open_interest" and self._instrument.exchange in _TOTAL_OI_EXCHANGES:
+                count = _count(value)
+                if count is not None:
+                    self._second_choice["oi"] = count
+
+    def tick(self) -> Tick | None:
+        """The whole state, or None while it says neither a price nor a level (section 5.5)."""
+        book = self._book
+        if book is None:
+            book = self._book = Depth(_side(self._buy), _side(self._sell))
+        fields = {**self._second_choice, **self._fields}
+        if book.buy or book.sell:
+            return Tick(instrument=self._instrument, mode=Mode.DEPTH, depth=book, **fields)
+        return Tick(instrument=self._instrument, mode=Mode.QUOTE, **fields) if "ltp" in fields else None
+
+
+def _merge_levels(levels: _Levels, changes: list[Any]) -> None:
+    """By position and by key; zero overwrites, since it empties a level."""
+    for level, change in zip(levels, changes, strict=False):
+        if isinstance(change, dict):
+            for key in ("price", "quantity", "orders"):
+                number = _number(change.get(key))
+                if number is not None:
+                    level[key] = number
+
+
+def _side(levels: _Levels) -> list[DepthLevel]:
+    side = []
+    for level in levels:
+        price, quantity = round(level.get("price", 0.0) / 100, 6), int(level.get("quantity", 0))
+        if price > 0 and quantity > 0:
+            orders = level.get("orders")
+            side.append(DepthLevel(price, quantity, None if orders is None else int(orders)))
+    return side
+
+
+def _rupees(value: object) -> float | None:
+    paise = _number(value)
+    return None if paise is None else round(paise / 100, 6)
+
+
+def _count(value: object) -> int | None:
+    count = _number(value)
+    return None if count is None or count < 0 else int(count)
+
+
+def _number(value: object) -> float | None:
+    """A JSON number, or text that is one in plain ASCII; None for everything else and the placeholder."""
+    if isinstance(value, str):
+        # Python would also read 1_000 and digits of other scripts.
+        if not value or "_" in value or not value.isascii():
+            return None
+        try:
+            value = int(value) if value.isdecimal() and len(value) < 20 else float(value)
+        except ValueError:
+            return None
+    elif not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if -_NO_NUMBER < value < _NO_NUMBER else None  # NaN compares false

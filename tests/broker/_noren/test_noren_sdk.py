@@ -1,0 +1,96 @@
+"""The family's official SDK drives the simulator: what it makes of the frames is what our codec does."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker._noren.test_noren_simulator import MORNING, expected, instruments
+from broker.vector_cases import same_value
+from tickmux.simulator import load_simulator
+from tickmux.simulator.exchange import Exchange
+from tickmux.tick import Mode
+
+STRANGER = Path(__file__).with_name("noren_stranger.py")
+FIELDS = {
+    "lp": "ltp", "o": "open", "h": "high", "l": "low", "c": "close", "ap": "avg_trade_price", "v": "volume",
+    "oi": "oi", "ltq": "last_trade_quantity", "tbq": "total_buy_quantity", "tsq": "total_sell_quantity",
+    "uc": "upper_circuit", "lc": "lower_circuit",
+}  # fmt: skip
+
+
+async def converse(simulator: Any, token: str, wanted: dict[str, list[str]], market: Exchange) -> Any:
+    """What the stranger says of its session: `refused`, or the fields it knows at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(STRANGER),
+        simulator.urls["feed"],
+        simulator.credentials["user_id"],
+        token,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 22,
+    )
+    assert process.stdin and process.stdout
+    try:
+        process.stdin.write(json.dumps(wanted).encode() + b"\n")
+        said = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
+        if said != "snapshots":
+            return said
+        for _ in range(5):
+            market.step(800)
+            await asyncio.sleep(0)
+        simulator.send_garbage('{"t":"om","norenordno":"1"}')
+        return json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("name", ["shoonya", "zebu"])
+def test_the_sdks_merged_frames_are_what_the_exchange_made(name: str) -> None:
+    async def main() -> None:
+        market = Exchange(seed=5, clock=lambda: MORNING)
+        simulator = load_simulator(name)(market)
+        await simulator.start()
+        try:
+            rows = [row for place, row in enumerate(instruments(name, simulator).values()) if place % 5 == 0]
+            scrips = {f"{row.brexchange}|{row.token}": row for row in rows}
+            wanted = {"t": list(scrips), "d": list(scrips)}
+            known = await converse(simulator, simulator.credentials["token"], wanted, market)
+            for channel, mode in (("t", Mode.QUOTE), ("d", Mode.DEPTH)):
+                assert known[channel].keys() == scrips.keys()
+                for scrip, row in scrips.items():
+                    frame, wanted_fields = (
+                        known[channel][scrip],
+                        expected(market.find(row.symbol, row.exchange), mode),
+                    )
+                    found = {ours: float(frame[theirs]) for theirs, ours in FIELDS.items() if theirs in frame}
+                    for ours, value in found.items():
+                        assert same_value(value, float(wanted_fields[ours])), (scrip, ours)
+                    assert int(frame["ft"]) * 1000 == wanted_fields["timestamp"]
+                    levels = wanted_fields.get("depth", {}).get("buy", [])
+                    assert [float(frame[f"bp{n}"]) for n in range(1, len(levels) + 1)] == [
+                        level["price"] for level in levels
+                    ]
+        finally:
+            await simulator.stop()
+
+    asyncio.run(main())
+
+
+def test_the_sdk_is_refused_with_a_wrong_token() -> None:
+    async def main() -> None:
+        market = Exchange(seed=5, clock=lambda: MORNING)
+        simulator = load_simulator("shoonya")(market)
+        await simulator.start()
+        try:
+            assert await converse(simulator, "wrong", {"t": [], "d": []}, market) == "refused"
+        finally:
+            await simulator.stop()
+
+    asyncio.run(main())
