@@ -24,6 +24,9 @@ REFUSAL = (
 _Key = tuple[str, str]
 _decode = msgspec.json.Decoder().decode
 
+_SESSION_LIMIT_WAIT = 30.0
+"""Seconds until another session of the user may have died (section 3)."""
+
 
 class FirstockCodec(FeedCodec):
     """The session is in the URL; the server's first frame says whether it is good."""
@@ -127,7 +130,10 @@ def _failed(words: object) -> Decoded:
     said = message.lower()
     if "unauth" in said or "invalid" in said:
         return Decoded(event=Event.AUTH_ERROR, message=REFUSAL)
-    return Decoded(event=Event.ERROR, message=message[:200] or "an error without words", restart=True)
+    wait = _SESSION_LIMIT_WAIT if "limit" in said else 0.0
+    return Decoded(
+        event=Event.ERROR, message=message[:200] or "an error without words", restart=True, retry_after=wait
+    )
 
 
 def _text(value: object) -> str:
