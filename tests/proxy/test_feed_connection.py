@@ -114,6 +114,9 @@ class Link:
     def ping(self):
         self.pings += 1
 
+    def check(self):
+        pass
+
     def close(self):
         if not self.closed.done():
             self.closed.set_result(Closed(1000, ""))

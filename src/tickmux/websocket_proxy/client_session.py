@@ -22,6 +22,7 @@ from tickmux.tick import Mode
 from tickmux.websocket_proxy.feed import Feed, Grant, Want
 from tickmux.websocket_proxy.feed_state import FeedStatus
 from tickmux.websocket_proxy.frames import Opcode, close_frame, frame_header, text_frame
+from tickmux.websocket_proxy.lost_socket import is_lost
 from tickmux.websocket_proxy.mapping import ANSWER_MODES
 from tickmux.websocket_proxy.protocol import (
     Authenticate,
@@ -166,6 +167,11 @@ class ClientSession(picows.WSListener):
         if self._transport is None or self._transport.is_disconnected:
             return 0
         return int(self._transport.underlying_transport.get_write_buffer_size())
+
+    def drop_if_lost(self) -> None:
+        """Lets go of a client whose end the event loop has not noticed."""
+        if self._transport is not None and is_lost(self._transport.underlying_transport):
+            self._transport.disconnect(False)
 
     def close(self, code: int, reason: str) -> None:
         """Says why and hangs up; the socket is gone a second later at the latest."""

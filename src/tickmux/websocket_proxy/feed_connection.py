@@ -262,6 +262,7 @@ class FeedConnection:
         while True:
             if self._failure is not None:
                 raise self._failure
+            link.check()
             if link.closed.done():
                 self._closed(link.closed.result())
             now = self._clock()

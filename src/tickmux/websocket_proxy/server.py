@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import count
 
 import msgspec
 import picows
@@ -25,6 +26,8 @@ from tickmux.websocket_proxy.subscription_index import SubscriptionIndex
 log = logging.getLogger(__name__)
 
 _SWEEP_INTERVAL = 1.0
+_LOST_ROUNDS = 10
+"""Each client is asked whether it still exists once in so many sweeps."""
 _GOODBYE_TIMEOUT = 1.0
 _VERIFIERS = 2
 """Keys that are verified at once: each costs a core and much memory for tens of milliseconds."""
@@ -168,11 +171,13 @@ class WebSocketProxy:
     # -- slow consumers -----------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """Hangs up on clients that have read nothing for too long while data waited."""
-        while True:
+        """Hangs up on clients that have read nothing for too long while data waited, or that have gone unseen."""
+        for round_ in count():
             await asyncio.sleep(_SWEEP_INTERVAL)
             now = time.monotonic()
-            for client in tuple(self.clients):
+            for number, client in enumerate(tuple(self.clients)):
+                if number % _LOST_ROUNDS == round_ % _LOST_ROUNDS:
+                    client.drop_if_lost()
                 waiting = client.write_buffer_size()
                 if not waiting or waiting != client.waiting_bytes:
                     client.waiting_bytes, client.waiting_since = waiting, now

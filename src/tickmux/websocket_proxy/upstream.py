@@ -1,6 +1,7 @@
 """A WebSocket to a broker: connects, puts fragments together, hands complete messages on. Knows no broker."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -11,9 +12,13 @@ from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
 from tickmux.codec import BinaryText
 from tickmux.websocket_proxy.base_adapter import Endpoint, Unavailable
+from tickmux.websocket_proxy.lost_socket import is_lost
 
 MAX_MESSAGE_BYTES = 16 << 20
 """No broker's message comes near it; a longer one is a fault or an attack, and ends the connection."""
+
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(.*)")
 
 
 class HandshakeRefused(Exception):
@@ -43,6 +48,9 @@ class Link(Protocol):
 
     def ping(self) -> None: ...
 
+    def check(self) -> None:
+        """Notices a connection that has gone unseen; `closed` is done then."""
+
     def close(self) -> None: ...
 
 
@@ -61,6 +69,11 @@ class WebSocketLink(picows.WSListener):
         self._fragment_type = WSMsgType.BINARY
         self.closed: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
 
+    @property
+    def opened(self) -> bool:
+        """Whether the handshake has succeeded."""
+        return self._transport is not None
+
     def send(self, frame: str | bytes) -> None:
         """Sends text for `str` and binary for `bytes` (`BinaryText` too); nothing once closed."""
         if self._transport is None or self.closed.done():
@@ -73,6 +86,11 @@ class WebSocketLink(picows.WSListener):
     def ping(self) -> None:
         if self._transport is not None and not self.closed.done():
             self._transport.send_ping()
+
+    def check(self) -> None:
+        if self._transport is not None and not self.closed.done() and is_lost(self._transport.underlying_transport):
+            self._transport.disconnect(False)
+            self._end(Closed(1006, "connection lost"))
 
     def close(self) -> None:
         """Says goodbye and drops the socket without waiting for an answer."""
@@ -149,20 +167,37 @@ async def connect(
                 enable_auto_pong=False,
                 logger_name="upstream",
             )
-    except picows.WSInvalidStatusError as error:
-        response = error.response
-        if response is None:
-            raise Unavailable("the handshake was answered with no valid HTTP") from None
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        body = bytes(response.body or b"")
-        raise HandshakeRefused(int(response.status), response.status.phrase, headers, body) from None
+    except picows.WSHandshakeError as error:
+        refusal = _refusal(error)
+        if refusal is None:
+            raise Unavailable("the handshake was not answered as HTTP wants it") from None
+        raise refusal from None
     except ssl.SSLError as error:
         raise Unavailable(f"TLS: {error.reason or error}") from None
     except TimeoutError:
         raise Unavailable(f"no answer within {timeout:g} s") from None
     except (OSError, picows.WSError) as error:
         raise Unavailable(_network_words(error)) from None
+    if not link.opened:
+        raise Unavailable("the connection was closed during the handshake")
     return link
+
+
+def _refusal(error: picows.WSHandshakeError) -> HandshakeRefused | None:
+    """The answer of a server that did not switch protocols. Read from its bytes: brokers answer with statuses that
+    no standard knows (440, 513), too."""
+    head = bytes(error.raw_header or b"")
+    first, _, rest = head.partition(b"\r\n")
+    matched = _STATUS_LINE.match(first)
+    if matched is None or matched[1] == b"101":
+        return None
+    lines = (line.partition(b":") for line in rest.split(b"\r\n"))
+    headers = {
+        name.strip().lower().decode("latin-1"): value.strip().decode("latin-1") for name, _, value in lines if name
+    }
+    return HandshakeRefused(
+        int(matched[1]), matched[2].decode("latin-1").strip(), headers, bytes(error.raw_body or b"")
+    )
 
 
 def _network_words(error: Exception) -> str:

@@ -1,0 +1,171 @@
+"""Groww's login: an API key with a one-time password, or with the secret of a key approved today (section 2).
+
+`Credentials.values` has `access_token`. No browser step: the daily approval of a key with a secret is a click on
+Groww's own page.
+"""
+
+import binascii
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pyotp
+
+from tickmux.broker.groww.rest import NOT_AUTHORISED, error_code, parse_answer, request_headers
+from tickmux.codec import Credentials
+from tickmux.login import IST, Field, LoginFailed, LoginFlow, LoginKind, next_ist
+
+_EXPIRY = (6, 0)
+"""IST; every access token ends then."""
+_PAGE = "groww.in/trade-api/api-keys"
+
+
+class GrowwLogin(LoginFlow):
+    """Without a browser: the TOTP way where there is a code or its secret, else the approval way (`api_secret`)."""
+
+    kind = LoginKind.TOTP
+    fields = (
+        Field(name="api_key", label="API key", help=f"or TOTP token, of {_PAGE}", secret=True),
+        Field(
+            name="totp_secret",
+            label="TOTP secret",
+            help="shown with a key of the TOTP kind; empty to type codes instead, or with an API secret",
+            secret=True,
+            optional=True,
+        ),
+        Field(
+            name="totp",
+            label="TOTP code",
+            help="6 digits of your authenticator; leave empty if the TOTP secret is stored",
+            secret=True,
+            remember=False,
+            optional=True,
+        ),
+        Field(
+            name="api_secret",
+            label="API secret",
+            help="only for a key of the other kind, which you approve on that page every day",
+            secret=True,
+            optional=True,
+        ),
+    )
+    token_fields = (
+        Field(
+            name="access_token",
+            label="Access token",
+            help=f"of {_PAGE}, or of a login elsewhere",
+            secret=True,
+            remember=False,
+        ),
+    )
+    default_urls = {"token": "https://api.groww.in/v1/token/api/access"}
+
+    async def exchange(
+        self,
+        values: Mapping[str, str],
+        callback: Mapping[str, str],
+        redirect_uri: str,
+        http: httpx.AsyncClient,
+        now: datetime,
+    ) -> Credentials:
+        api_key = _header_text(values.get("api_key", ""), "API key")
+        body = _proof(values, now)
+        try:
+            response = await http.post(self.urls["token"], json=body, headers=request_headers(api_key))
+        except httpx.HTTPError as error:
+            raise LoginFailed(
+                f"Groww cannot be reached ({type(error).__name__}): check the network, then log in again"
+            ) from None
+        answer = parse_answer(response.content)
+        if not response.is_success or answer.get("status") == "FAILURE":
+            raise LoginFailed(_advice(response.status_code, error_code(answer), approval="checksum" in body))
+        if answer.get("isActive") is False:
+            raise LoginFailed(
+                f"Groww says that the session is not active: approve the key on {_PAGE}, then log in again"
+            )
+        token = answer.get("token")
+        if not isinstance(token, str) or not _is_header_text(token):
+            raise LoginFailed("Groww's answer holds no access token: log in again")
+        return Credentials({"access_token": token}, _expiry(answer.get("expiry"), now))
+
+    def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
+        words = values.get("access_token", "").split()
+        token = " ".join(words[1:] if words and words[0].lower() == "bearer" else words)
+        return Credentials({"access_token": _header_text(token, "access token")}, next_ist(*_EXPIRY, now))
+
+
+def _proof(values: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """The body of the token call: that the user is who the API key belongs to."""
+    secret = values.get("api_secret", "").strip()
+    code, totp_secret = ("".join(values.get(name, "").split()) for name in ("totp", "totp_secret"))
+    if code or totp_secret:
+        return {"key_type": "totp", "totp": _one_time_code(code, totp_secret, now)}
+    if secret:
+        timestamp = str(int(now.timestamp()))
+        checksum = hashlib.sha256(f"{secret}{timestamp}".encode()).hexdigest()
+        return {"key_type": "approval", "checksum": checksum, "timestamp": timestamp}
+    raise LoginFailed(
+        "the TOTP code is missing: type it, or store the TOTP secret (or the API secret of an approved key)"
+    )
+
+
+def _one_time_code(typed: str, secret: str, now: datetime) -> str:
+    """The code that was typed, else the one that the stored secret makes now."""
+    if typed:
+        if len(typed) != 6 or not (typed.isascii() and typed.isdigit()):
+            raise LoginFailed("a TOTP code has 6 digits")
+        return typed
+    try:
+        return pyotp.TOTP(secret.replace("-", "").upper().rstrip("=")).at(now)
+    except (binascii.Error, ValueError):
+        raise LoginFailed(
+            "the TOTP secret is not one: it is the text beside the QR code (letters and the digits 2 to 7), "
+            "not a 6-digit code"
+        ) from None
+
+
+def _header_text(value: str, name: str) -> str:
+    """What travels as an HTTP header: one word of visible ASCII."""
+    value = value.strip()
+    if not value:
+        raise LoginFailed(f"the {name} is missing")
+    if not _is_header_text(value):
+        raise LoginFailed(f"this is no {name}: copy it again, without spaces and line breaks")
+    return value
+
+
+def _is_header_text(value: str) -> bool:
+    return bool(value) and value.isascii() and value.isprintable() and " " not in value
+
+
+def _expiry(stated: Any, now: datetime) -> float:
+    """When the token ends: as the answer says (IST without saying so), but never later than the next 06:00."""
+    limit = next_ist(*_EXPIRY, now)
+    try:
+        ends = datetime.fromisoformat(stated) if isinstance(stated, str) else None
+        at = ends if ends is None or ends.tzinfo else ends.replace(tzinfo=IST)
+        return min(at.timestamp(), limit) if at is not None and at > now else limit
+    except (ValueError, OverflowError):
+        return limit
+
+
+def _advice(status: int, code: str, *, approval: bool) -> str:
+    """What the user should do. The broker's own words stay out: they may repeat what was sent."""
+    shown = f"HTTP {status}, {code}" if code else f"HTTP {status}"
+    if status == 429:
+        return "Groww is refusing logins for now (too many requests): wait a minute, then log in again"
+    if status >= 500 or code in ("GA000", "GA003"):
+        return f"Groww has a problem of its own ({shown}): try again in a few minutes"
+    proof = (
+        f"approve the key on {_PAGE} (every day), check API key and API secret"
+        if approval
+        else "check the API key, the TOTP secret and this computer's clock, wait for the next code"
+    )
+    if status in (401, 403) or code == NOT_AUTHORISED:
+        return (
+            f"Groww refused the login ({shown}): {proof}, then log in again; the account needs the paid Trading API "
+            "subscription, too"
+        )
+    return f"Groww refused the login ({shown}): {proof}, then log in again"

@@ -1,0 +1,288 @@
+"""Nubra's instrument list: a JSON file for each exchange and day, and a CSV file of indices (section 9)."""
+
+import csv
+from collections.abc import Iterator
+from datetime import date, datetime
+from functools import lru_cache
+from math import isfinite
+
+import msgspec
+
+from tickmux.broker.nubra.rest import request_headers
+from tickmux.codec import Credentials
+from tickmux.instrument import Instrument, derivative_symbol, format_expiry
+from tickmux.instrument_list import Download, InstrumentList, ListFormatError
+from tickmux.login import IST
+
+_CASH = {"NSE": "NSE", "BSE": "BSE"}
+_DERIVATIVES = {"NSE": "NFO", "BSE": "BFO", "MCX": "MCX"}
+_INDICES = {"NSE": "NSE_INDEX", "BSE": "BSE_INDEX"}
+_INDEX_COLUMNS = ("EXCHANGE", "INDEX_SYMBOL", "ZANSKAR_INDEX_SYMBOL", "INDEX_NAME")
+_INDEX_TICK = 0.05
+_SERIES_RANKS = {"EQ": 0, "BE": 1, "BZ": 2, "SM": 3, "ST": 4}
+_OTHER_SERIES = 5
+_PAISE = 100.0
+
+_INDEX_NAMES = {
+    "NSE": {
+        "INDIA_VIX": "INDIAVIX",
+        "NIFTYMIDCAP": "NIFTYMIDCAP100",
+        "NIFTYSMALL": "NIFTYSMLCAP100",
+        "NIFTYSMALLCAP250": "NIFTYSMLCAP250",
+        "NIFTYSMALLCAP50": "NIFTYSMLCAP50",
+        "NIFTYMIDSMALL400": "NIFTYMIDSML400",
+        "NIFTYCDTY": "NIFTYCOMMODITIES",
+        "NIFTYCONSUMP": "NIFTYCONSUMPTION",
+        "NIFTYINFRAST": "NIFTYINFRA",
+        "NIFTYPTBNK": "NIFTYPVTBANK",
+        "NIFTYSERVICE": "NIFTYSERVSECTOR",
+        "NIFTYALPHA": "NIFTYALPHA50",
+        "NIFTYDIVOPPT": "NIFTYDIVOPPS50",
+        "LIX15MIDCAP": "NIFTYMIDLIQ15",
+        "LIQ15": "NIFTY100LIQ15",
+        "NIFTYEQWGT": "NIFTY50EQLWGT",
+        "NIFTY100WEIGHT": "NIFTY100EQLWGT",
+        "NIFTYLOWVOL": "NIFTY100LOWVOL30",
+        "NSEQ30": "NIFTY100QUALTY30",
+        "NIFTY200QLTY30": "NIFTY200QUALTY30",
+        "NIFTYPR1X": "NIFTY50PR1XINV",
+        "NIFTYPR2X": "NIFTY50PR2XLEV",
+        "NIFTYTR1X": "NIFTY50TR1XINV",
+        "NIFTYTR2X": "NIFTY50TR2XLEV",
+        "NIFTYV20": "NIFTY50VALUE20",
+        "NIFTYGSCOMP": "NIFTYGSCOMPSITE",
+    },
+    "BSE": {
+        "SNXT50": "BSESENSEXNEXT50",
+        "MID150": "BSE150MIDCAPINDEX",
+        "LMI250": "BSE250LARGEMIDCAPINDEX",
+        "MSL400": "BSE400MIDSMALLCAPINDEX",
+        **{name: f"BSE{name}" for name in ("AUTO", "CPSE", "ENERGY", "METAL", "MIDCAP", "POWER", "REALTY", "TECK")},
+        "BSECG": "BSECAPITALGOODS",
+        "BSECD": "BSECONSUMERDURABLES",
+        "BSEFMC": "BSEFASTMOVINGCONSUMERGOODS",
+        "BSEHC": "BSEHEALTHCARE",
+        "BSEIT": "BSEINFORMATIONTECHNOLOGY",
+        "FINSER": "BSEFINANCIALSERVICES",
+        "INDSTR": "BSEINDUSTRIALS",
+        "LRGCAP": "BSELARGECAP",
+        "SMLCAP": "BSESMALLCAP",
+        "MIDSEL": "BSEMIDCAPSELECTINDEX",
+        "SMLSEL": "BSESMALLCAPSELECTINDEX",
+        "OILGAS": "BSEOIL&GAS",
+        "SMEIPO": "BSESMEIPO",
+        "TELCOM": "BSETELECOM",
+        "DOL30": "BSEDOLLEX30",
+        "DOL100": "BSEDOLLEX100",
+        "DOL200": "BSEDOLLEX200",
+    },
+}
+"""INDEX_SYMBOL to our symbol where they differ."""
+
+
+class _Row(msgspec.Struct):
+    ref_id: int
+    exchange: str
+    derivative_type: str
+    stock_name: str
+    asset: str | None = None
+    option_type: str | None = None
+    expiry: int | None = None
+    strike_price: int | float | None = None
+    lot_size: int | float | None = None
+    tick_size: int | float | None = None
+    series: str | None = None
+
+
+class _Refdata(msgspec.Struct):
+    refdata: list[msgspec.Raw]
+
+
+class _BadRow(Exception):
+    """A row that becomes no instrument; its text is the reason that is counted."""
+
+
+_decode_file = msgspec.json.Decoder(_Refdata).decode
+_decode_row = msgspec.json.Decoder(_Row).decode
+
+
+class NubraInstruments(InstrumentList):
+    """About 75,000 rows for NSE. MCX is optional: the list is good without it."""
+
+    needs_login = True
+    default_urls = {"api": "https://api.nubra.io"}
+
+    def __init__(self, urls: dict[str, str] | None = None) -> None:
+        super().__init__(urls)
+        self._refs: set[int] = set()  # over all files: a ref_id is unique
+
+    def downloads(self, credentials: Credentials | None) -> list[Download]:
+        if credentials is None:
+            raise ValueError("Nubra's instrument list needs a login")
+        headers = request_headers(credentials.get("device_id", "tickmux"), credentials["session_token"])
+        base = f"{self.urls['api']}/refdata/refdata/{datetime.now(IST).date().isoformat()}"
+        return [
+            *(
+                Download(
+                    url=f"{base}?exchange={exchange}",
+                    filename=f"refdata-{exchange}.json",
+                    headers=headers,
+                    optional=exchange == "MCX",
+                )
+                for exchange in ("NSE", "BSE", "MCX")
+            ),
+            Download(url=f"{self.urls['api']}/public/indexes?format=csv", filename="indexes.csv"),
+        ]
+
+    def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
+        if data.lstrip()[:1] == b"{":
+            try:
+                rows = _decode_file(data).refdata
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                raise ListFormatError(
+                    f"{filename} is not Nubra's instrument list but an error answer of the broker, or broken"
+                ) from None
+            if not rows:
+                raise ListFormatError(f"{filename} is an instrument list of Nubra's without any instrument")
+            return self._instruments(rows)
+        lines = data.decode("utf-8-sig", errors="replace").split("\n")
+        header = [column.strip() for column in lines[0].split(",")]
+        if missing := [column for column in _INDEX_COLUMNS if column not in header]:
+            raise ListFormatError(f"{filename} is no instrument list of Nubra's: no column {missing[0]!r}")
+        return self._indices(lines, header)
+
+    # -- what trades -------------------------------------------------------------------------------------
+
+    def _instruments(self, rows: list[msgspec.Raw]) -> Iterator[Instrument]:
+        # A share may be listed in several series, of which the best may come last: shares wait for the end.
+        shares: dict[tuple[str, str], tuple[int, Instrument]] = {}
+        names: set[tuple[str, str]] = set()
+        for raw in rows:
+            try:
+                row = _decode_row(raw)
+                instrument = _instrument(row)
+                if row.ref_id in self._refs:
+                    raise _BadRow("repeated ref_id")
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                self.skipped["missing or broken fields"] += 1
+                continue
+            except _BadRow as reason:
+                self.skipped[str(reason)] += 1
+                continue
+            self._refs.add(row.ref_id)
+            name = (instrument.symbol, instrument.exchange)
+            if instrument.instrumenttype == "EQ":
+                rank = _SERIES_RANKS.get(row.series or "", _OTHER_SERIES)
+                held = shares.get(name)
+                if held is not None:
+                    self.skipped["another series of the same symbol"] += 1
+                if held is None or rank < held[0]:
+                    shares[name] = rank, instrument
+            elif name in names:
+                self.skipped["repeated symbol"] += 1
+            else:
+                names.add(name)
+                yield instrument
+        for _, share in shares.values():
+            yield share
+
+    # -- indices -----------------------------------------------------------------------------------------
+
+    def _indices(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
+        columns = [header.index(column) for column in _INDEX_COLUMNS]
+        seen: set[tuple[str, str]] = set()
+        for number in range(1, len(lines)):
+            line = lines[number].rstrip("\r")
+            if not line:
+                continue
+            try:
+                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
+            except csv.Error:
+                self.skipped["broken quotes"] += 1
+                continue
+            if len(cells) != len(header):
+                self.skipped["wrong number of columns"] += 1
+                continue
+            brexchange, symbol, token, name = (cells[column].strip() for column in columns)
+            exchange = _INDICES.get(brexchange)
+            if exchange is None:
+                self.skipped["unknown exchange"] += 1
+            elif not symbol or not token:
+                self.skipped["no index symbol"] += 1
+            else:
+                symbol = _INDEX_NAMES[brexchange].get(symbol, symbol)
+                if (symbol, exchange) in seen:
+                    self.skipped["repeated symbol"] += 1
+                    continue
+                seen.add((symbol, exchange))
+                yield Instrument(
+                    symbol=symbol,
+                    exchange=exchange,
+                    token=token,
+                    brexchange=brexchange,
+                    brsymbol=token,
+                    name=name,
+                    lotsize=1,
+                    instrumenttype="INDEX",
+                    tick_size=_INDEX_TICK,
+                )
+
+
+def _instrument(row: _Row) -> Instrument:
+    """One row in our terms; raises _BadRow."""
+    brsymbol, root = row.stock_name.strip(), (row.asset or "").strip()
+    if row.ref_id <= 0:
+        raise _BadRow("no ref_id")
+    if not brsymbol:
+        raise _BadRow("no stock name")
+    expiry, strike = "", 0.0
+    if row.derivative_type == "STOCK":
+        exchange, symbol, kind = _CASH.get(row.exchange), brsymbol, "EQ"
+    elif row.derivative_type in ("FUT", "OPT"):
+        exchange = _DERIVATIVES.get(row.exchange)
+        kind = "FUT" if row.derivative_type == "FUT" else (row.option_type or "")
+        if kind not in ("FUT", "CE", "PE"):
+            raise _BadRow("unknown option type")
+        if not root:
+            raise _BadRow("derivative without an underlying")
+        day, expiry = _expiry(row.expiry or 0)
+        if kind != "FUT":
+            strike = _number(row.strike_price, "strike") / _PAISE
+            if not strike:
+                raise _BadRow("bad strike")
+        symbol = derivative_symbol(root, day, kind, strike)
+    else:
+        raise _BadRow("unknown derivative type")
+    if exchange is None:
+        raise _BadRow("unknown exchange")
+    return Instrument(
+        symbol=symbol,
+        exchange=exchange,
+        token=str(row.ref_id),
+        brexchange=row.exchange,
+        brsymbol=brsymbol,
+        name=root or brsymbol,
+        expiry=expiry,
+        strike=strike,
+        lotsize=int(_number(row.lot_size, "lot size")),
+        instrumenttype=kind,
+        tick_size=_number(row.tick_size, "tick size") / _PAISE,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _expiry(number: int) -> tuple[date, str]:
+    """The day of YYYYMMDD and how our rows spell it; a list has some hundred different ones."""
+    try:
+        day = date(number // 10_000, number // 100 % 100, number % 100)
+    except (ValueError, OverflowError):
+        raise _BadRow("bad expiry") from None
+    return day, format_expiry(day)
+
+
+def _number(value: float | None, what: str) -> float:
+    """A number of paise or units, not negative; a missing one is 0."""
+    number = float(value or 0)
+    if number < 0 or not isfinite(number):
+        raise _BadRow(f"bad {what}")
+    return number

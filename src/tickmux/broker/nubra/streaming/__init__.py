@@ -1,0 +1,1 @@
+"""Nubra's feed."""
