@@ -80,6 +80,8 @@ class Runtime:
         self.instruments = InstrumentStore(database)
         self.upstream = upstream
         self.feeds: FeedDirectory | None = None
+        self.chosen: ChosenSource | None = None
+        """The source, where users choose their own."""
         self.simulator: BrokerSimulator | None = None
         self.market: asyncio.Task[None] | None = None
         """The simulated exchange at work; cancelled, its market stands still."""
@@ -136,11 +138,11 @@ class Runtime:
         if self.upstream.broker is not None:
             load_broker(self.upstream.broker)  # a wrong name is an error now, not at the first client
             return BrokerSource(self.settings, self.sessions, self.instruments, self.upstream.broker)
-        source = ChosenSource(
+        self.chosen = ChosenSource(
             self.settings, self.sessions, self.instruments, self.proxy, self.upstream.seed, self.upstream.rate
         )
-        self._stack.push_async_callback(source.stop)
-        return source
+        self._stack.push_async_callback(self.chosen.stop)
+        return self.chosen
 
     async def _simulate(self, name: str) -> FeedSource:
         market = SimulatedMarket(name, self.upstream.seed, self.upstream.rate, self.instruments)

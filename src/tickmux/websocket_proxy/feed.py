@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import httpx
 import msgspec
@@ -21,7 +21,7 @@ from tickmux.errors import ErrorCode, RequestError
 from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
 from tickmux.tick import Mode, Tick
-from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter, Stream
+from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
 from tickmux.websocket_proxy.bus import BusPublisher
 from tickmux.websocket_proxy.connection_manager import ConnectionPool, PoolLimits
 from tickmux.websocket_proxy.feed_connection import FeedConnection, LinkState
@@ -108,6 +108,13 @@ def topic_name(key: TopicKey) -> bytes:
     return "\x1f".join((key.feed, key.exchange, key.symbol, str(int(key.mode)), str(key.depth))).encode()
 
 
+class _Served(NamedTuple):
+    """What an instrument is subscribed for upstream, and as what: channel -> kind."""
+
+    wish: tuple[Mode, int]
+    streams: dict[str, str]
+
+
 class LocalFeed:
     """A feed whose connections run in this process."""
 
@@ -153,7 +160,7 @@ class LocalFeed:
         self.pool = ConnectionPool(adapter, limits, self._open_connection)
         self._known: dict[tuple[str, str], Instrument] = {}
         self._demand: dict[Instrument, dict[tuple[Mode, int], int]] = {}
-        self._streams: dict[Instrument, tuple[Stream, ...]] = {}
+        self._served: dict[Instrument, _Served] = {}
         self._listeners: dict[int, StatusListener] = {}
         self._refused: Credentials | None = None
         self._refusal = ""
@@ -291,15 +298,19 @@ class LocalFeed:
 
     def _apply(self, instrument: Instrument, wishes: dict[tuple[Mode, int], int]) -> None:
         """Makes the pool serve the richest wish. Raises CapacityExceeded and changes nothing when it cannot."""
-        streams = self.adapter.streams(instrument, *max(wishes)) if wishes else ()
-        old = dict(self._streams.get(instrument, ()))
+        richest = max(wishes, default=None)
+        streams = self.adapter.streams(instrument, *richest) if richest else ()
         self.pool.apply(instrument, streams)
-        self._streams[instrument] = streams
-        if not wishes:
-            del self._streams[instrument]
+        served = self._served.pop(instrument, None)
+        if richest is not None:
+            self._served[instrument] = _Served(richest, dict(streams))
+        if served is None or richest is None:
+            return
         new = dict(streams)
-        for channel in old:
-            if new.get(channel) != old[channel]:
+        if richest >= served.wish and len(new) == 1 and served.streams.keys() == new.keys():
+            return  # the richer kind carries all that the poorer one did, and goes on with what is known
+        for channel, kind in served.streams.items():
+            if new.get(channel) != kind:
                 # What only the old kind carried (a book, an open interest) would stay as it was for ever.
                 self.publisher.begin_session(channel, (instrument,))
 

@@ -1,0 +1,115 @@
+"""What runs, and how well: for monitors, for the dashboard, for Prometheus."""
+
+import time
+
+from flask import Blueprint, Response, request
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tickmux import __version__
+from tickmux.metrics import exposition
+from tickmux.runtime import Runtime
+from tickmux.web.context import Call, Web, this_web
+from tickmux.web.endpoint import Api
+from tickmux.web.errors import ApiError
+from tickmux.web.reverse_proxy import from_this_machine
+from tickmux.web.routes_websocket import proxy_url
+from tickmux.web.shapes import FeedHealth, Feeds, Health, ProxyHealth
+from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus
+
+api = Api("state")
+metrics_blueprint = Blueprint("metrics", __name__)
+
+
+@api.endpoint(
+    "GET",
+    "/api/health",
+    "Whether everything works; 503 only when the proxy does not run",
+    Health,
+    is_open=True,
+    errors={503: "PROXY_NOT_RUNNING"},
+)
+def health(call: Call) -> Health:
+    web = call.web
+    proxy = web.proxy
+    if proxy is None:
+        if web.expects_proxy:
+            raise ApiError(503, "PROXY_NOT_RUNNING", "the WebSocket proxy does not run: see the server's log")
+        return Health(
+            state="degraded",
+            version=__version__,
+            uptime_seconds=None,
+            proxy=ProxyHealth(running=False, clients=None),
+            feed=None,
+            message="the proxy runs apart from this web app: its state is not known here",
+        )
+    runtime = proxy.runtime
+    feed, message = _feed_health(runtime)
+    if (trouble := _database_trouble(web)) is not None:
+        message = trouble
+    return Health(
+        state="degraded" if message else "ok",
+        version=__version__,
+        uptime_seconds=round(time.time() - runtime.started, 1),
+        proxy=ProxyHealth(running=True, clients=len(runtime.proxy.clients)),
+        feed=feed,
+        message=message,
+    )
+
+
+@api.endpoint("GET", "/api/feeds", "Proxy, clients and feeds in numbers", Feeds, errors={503: "PROXY_NOT_HERE"})
+def feeds(call: Call) -> Feeds:
+    web = call.web
+    return web.telemetry.feeds(web.needed_proxy(), proxy_url(web), web.broker_sessions)
+
+
+@metrics_blueprint.get("/metrics")
+def metrics() -> Response:
+    """Prometheus' text format, for this machine or for whoever has a session or an API key."""
+    web = this_web()
+    if not (from_this_machine(request) or _may_read(web)):
+        raise ApiError(401, "LOGIN_REQUIRED", "log in first, or send an API key: `Authorization: Bearer tmx_…`")
+    return Response(exposition(web.needed_proxy().runtime), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _may_read(web: Web) -> bool:
+    token = web.cookie.read(request)
+    if token is not None and web.sessions.find(token) is not None:
+        return True
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return False
+    web.login_limit.take(f"metrics {request.remote_addr}")
+    known = web.api_keys.owner(key.strip()) is not None
+    if known:
+        web.login_limit.forget(f"metrics {request.remote_addr}")
+    return known
+
+
+def _feed_health(runtime: Runtime) -> tuple[FeedHealth | None, str]:
+    """The feed that is worst off, and what is wrong with it."""
+    feeds = sorted(runtime.running_feeds(), key=lambda feed: _is_well(feed.status))
+    if not feeds:
+        return None, "no feed: nobody has needed one yet, or no broker has been chosen"
+    status = feeds[0].status
+    found = FeedHealth(broker=feeds[0].broker, state=status.state.value)
+    if _is_well(status):
+        return found, ""
+    return found, f"the feed of {feeds[0].broker} is {status.state.value.replace('_', ' ')}" + (
+        f": {status.message}" if status.message else ""
+    )
+
+
+def _is_well(status: FeedStatus) -> bool:
+    """Whether the feed does what is asked of it, which may be nothing."""
+    idle = status.state == FeedState.CONNECTING and not status.symbols
+    return idle or status.state in (FeedState.LIVE, FeedState.MARKET_CLOSED)
+
+
+def _database_trouble(web: Web) -> str | None:
+    try:
+        with web.database.reading() as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return "the database cannot be read: see the server's log"
+    return None

@@ -1,0 +1,193 @@
+import pytest
+
+from support.web import PASSWORD, Browser
+from tickmux.database import Database, Users, WebSessions
+from tickmux.web.context import EXTENSION
+
+WRONG = "not the password"
+
+
+def test_the_first_start_asks_for_a_user_and_logs_him_in(app):
+    browser = Browser(app)
+    before = browser.session().json
+    assert before["setup_required"]
+    assert before["suggested_username"] == "trader"
+    assert (before["authenticated"], before["username"]) == (False, None)
+    made = browser.set_up()
+    assert made.status_code == 201
+    assert (made.json["authenticated"], made.json["username"]) == (True, "asha")
+    assert browser.get("/api/keys").status_code == 200
+
+
+def test_set_up_works_once(app):
+    Browser(app).set_up()
+    again = Browser(app).set_up("mallory")
+    assert (again.status_code, again.json["code"]) == (409, "ALREADY_SET_UP")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "environ"),
+    [
+        ("http://tickmux.example:5000", {"REMOTE_ADDR": "203.0.113.9"}),
+        ("http://127.0.0.1:5000", {"REMOTE_ADDR": "203.0.113.9"}),
+        ("http://rebound.example:5000", {}),
+        ("http://127.0.0.1:5000", {"HTTP_X_FORWARDED_FOR": "203.0.113.9"}),
+        ("http://127.0.0.1:5000", {"HTTP_X_FORWARDED_FOR": "127.0.0.1"}),
+    ],
+)
+def test_set_up_works_from_this_machine_only(app, base_url, environ):
+    browser = Browser(app, base_url, **environ)
+    refused = browser.set_up()
+    assert (refused.status_code, refused.json["code"]) == (403, "SETUP_FORBIDDEN")
+    assert browser.session().json["setup_required"]
+
+
+def test_before_the_first_user_everything_else_says_so(app):
+    for path in ("/api/keys", "/api/brokers", "/api/feeds", "/api/symbols?q=x"):
+        answer = Browser(app).get(path)
+        assert (answer.status_code, answer.json["code"]) == (409, "SETUP_REQUIRED")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"username": "a b", "password": PASSWORD}, "username"),
+        ({"username": "", "password": PASSWORD}, "username"),
+        ({"username": "asha\n", "password": PASSWORD}, "username"),
+        ({"username": "asha", "password": "short"}, "password"),
+        ({"username": "asha", "password": "x" * 257}, "password"),
+        ({"username": "asha"}, "password"),
+        ({"username": 7, "password": PASSWORD}, "username"),
+        ([], "body"),
+    ],
+)
+def test_wrong_inputs_are_named(app, body, field):
+    browser = Browser(app)
+    browser.session()
+    refused = browser.post("/api/setup", body)
+    assert (refused.status_code, refused.json["code"]) == (422, "INVALID_PARAMETERS")
+    assert list(refused.json["fields"]) == [field]
+    assert "short" not in refused.text
+
+
+def test_a_body_that_is_no_json_is_refused(app):
+    browser = Browser(app)
+    browser.session()
+    refused = browser.send("POST", "/api/login", data=b"{nonsense", content_type="application/json")
+    assert (refused.status_code, refused.json["code"]) == (400, "INVALID_JSON")
+
+
+def test_a_body_that_is_too_long_is_refused(app):
+    browser = Browser(app)
+    browser.session()
+    refused = browser.post("/api/login", {"username": "x" * 70_000, "password": "y"})
+    assert (refused.status_code, refused.json["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+def test_unknown_user_and_wrong_password_sound_the_same(browser, app):
+    answers = [Browser(app).log_in("asha", WRONG), Browser(app).log_in("nobody", WRONG)]
+    assert {(answer.status_code, answer.json["code"]) for answer in answers} == {(401, "INVALID_CREDENTIALS")}
+    assert answers[0].json == answers[1].json
+
+
+def test_log_in_is_rate_limited_and_says_when_to_come_back(browser, app):
+    guesser = Browser(app)
+    answers = [guesser.log_in("asha", WRONG) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+    assert answers[-1].json["code"] == "RATE_LIMITED"
+    assert 0 < answers[-1].json["retry_after"] <= 30
+    assert int(answers[-1].headers["Retry-After"]) <= 30
+    elsewhere = Browser(app, REMOTE_ADDR="203.0.113.9")
+    assert elsewhere.log_in().status_code == 429, "the user is guarded too, wherever the guesses come from"
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(app):
+    plain = Browser(app).session().headers["Set-Cookie"]
+    assert "HttpOnly" in plain
+    assert "SameSite=Lax" in plain
+    assert "Secure" not in plain
+    secure = Browser(app, "https://127.0.0.1:5000").session().headers["Set-Cookie"]
+    assert "Secure" in secure
+    forwarded = Browser(app, HTTP_X_FORWARDED_PROTO="https").session().headers["Set-Cookie"]
+    assert "Secure" in forwarded
+
+
+def test_a_stranger_cannot_claim_https(app):
+    stranger = Browser(app, REMOTE_ADDR="203.0.113.9", HTTP_X_FORWARDED_PROTO="https")
+    assert "Secure" not in stranger.session().headers["Set-Cookie"]
+
+
+def test_log_in_and_log_out_change_cookie_and_csrf_token(browser, app):
+    other = Browser(app)
+    seen = [(other.session().json["csrf_token"], other.cookie)]
+    seen.append((other.log_in().json["csrf_token"], other.cookie))
+    seen.append((other.log_out().json["csrf_token"], other.cookie))
+    assert len({token for token, _ in seen}) == len({cookie for _, cookie in seen}) == 3
+
+
+def test_a_planted_cookie_does_not_become_a_session(browser, app):
+    victim = Browser(app)
+    victim.session()
+    planted = victim.cookie
+    victim.log_in()
+    assert Browser(app, cookie=victim.cookie).get("/api/keys").status_code == 200
+    thief = Browser(app, cookie=planted)
+    assert thief.get("/api/keys").status_code == 401
+
+
+def test_log_out_ends_the_session_and_no_other(browser, app):
+    other = Browser(app)
+    other.log_in()
+    stolen = other.cookie
+    assert not other.log_out().json["authenticated"]
+    assert other.get("/api/keys").json["code"] == "LOGIN_REQUIRED"
+    assert Browser(app, cookie=stolen).get("/api/keys").status_code == 401
+    assert browser.get("/api/keys").status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "0" * 64, "é"])
+def test_a_change_without_the_browsers_csrf_token_is_refused(browser, token):
+    refused = browser.post("/api/keys", {"name": "laptop"}, headers={"X-CSRF-Token": token})
+    assert (refused.status_code, refused.json["code"]) == (403, "CSRF_FAILED")
+    assert browser.get("/api/keys").json["keys"] == []
+
+
+def test_another_browsers_csrf_token_is_worthless(browser, app):
+    other = Browser(app)
+    other.log_in()
+    assert browser.post("/api/keys", {"name": "x"}, headers={"X-CSRF-Token": other.csrf}).status_code == 403
+
+
+def test_sessions_outlive_a_restart_of_the_server(browser, make_app):
+    restarted = Browser(make_app(), cookie=browser.cookie)
+    assert restarted.session().json["username"] == "asha"
+
+
+def test_a_session_ends_two_weeks_after_its_last_use(settings):
+    now = [1_000_000.0]
+    with Database.open(settings) as database:
+        user = Users(database).create_first("asha", PASSWORD)
+        sessions = WebSessions(database, lambda: now[0])
+        token = sessions.begin(user)
+        now[0] += 13 * 86_400
+        assert sessions.find(token) is not None
+        now[0] += 13 * 86_400
+        assert sessions.find(token) is not None
+        now[0] += 14 * 86_400 + 1
+        assert sessions.find(token) is None
+
+
+def test_passwords_are_stored_as_argon2id_only(browser, settings):
+    stored = b"".join(path.read_bytes() for path in settings.tickmux_home.glob("tickmux.db*"))
+    assert PASSWORD.encode() not in stored
+    assert b"$argon2id$" in stored
+    assert browser.cookie.encode() not in stored
+
+
+def test_a_user_of_the_command_line_gets_his_password_at_set_up(app):
+    web = app.extensions[EXTENSION]
+    key = web.api_keys.create("trader", "made at the first start")
+    browser = Browser(app)
+    browser.set_up("trader")
+    (listed,) = browser.get("/api/keys").json["keys"]
+    assert listed["prefix"] == key[: len(listed["prefix"])]
