@@ -15,7 +15,13 @@ from tickmux.simulator import simulator_names
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
 
-MISSION = ["aliceblue", "angel", "compositedge", "definedge", "dhan", "dhan_sandbox", "firstock", "fivepaisa", "fivepaisaxts", "flattrade", "fyers", "groww", "ibulls", "iifl", "indmoney", "jainamxts", "kotak", "motilal", "mstock", "nubra", "paytm", "pocketful", "samco", "shoonya", "tradejini", "upstox", "wisdom", "zebu", "zerodha"]
+MISSION = [
+    "aliceblue", "angel", "compositedge", "definedge", "dhan", "dhan_sandbox", "firstock",
+    "fivepaisa", "fivepaisaxts", "flattrade", "fyers", "groww", "ibulls", "iifl",
+    "indmoney", "jainamxts", "kotak", "motilal", "mstock", "nubra", "paytm",
+    "pocketful", "samco", "shoonya", "tradejini", "upstox", "wisdom", "zebu",
+    "zerodha",
+]  # fmt: skip
 ON_TOP = ["rmoney", "tradesmart"]
 
 
