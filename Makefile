@@ -2,16 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PAGES := src/tickmux/web/static/index.html
 
-.PHONY: help run test check bench bench-short setup clean
+.PHONY: help run test check bench bench-short setup clean system-packages
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
-run: $(VENV)/.run  ## set up, then serve a made-up market behind Zerodha's wire protocol
+run: $(VENV)/.run $(PAGES)  ## set up, then serve a made-up market behind Zerodha's wire protocol
 	$(BIN)/tickmux serve --simulate zerodha
 
-test: $(VENV)/.dev check  ## set up, then run all checks and tests
+test: $(VENV)/.dev $(PAGES) system-packages check  ## set up, then run all checks and tests
+	@if command -v npm >/dev/null; then cd frontend && npm run --silent check && npm test --silent; \
+	else echo "SKIPPED: the front end's tests need Node 20 or newer"; fi
 	$(BIN)/pytest -n auto --dist worksteal
 
 check: $(VENV)/.dev  ## formatting, lint, types
@@ -25,7 +28,7 @@ bench: $(VENV)/.dev  ## CPU per delivery and latency, against a bare C sender (L
 bench-short: $(VENV)/.dev
 	$(BIN)/python -m benchmarks --short
 
-setup: $(VENV)/.dev  ## set up for development
+setup: $(VENV)/.dev $(PAGES)  ## set up for development
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tickmux needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -40,5 +43,18 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@ $(VENV)/.run
 
+# Without Node the server runs all the same, and says at its address how to get the pages.
+$(PAGES): $(shell find frontend/src frontend/public frontend/*.json frontend/*.ts frontend/index.html -type f 2>/dev/null)
+	@if command -v npm >/dev/null; then \
+	  cd frontend && npm ci --silent --no-audit --no-fund && npm run --silent build && touch ../$(PAGES); \
+	else echo "the web pages need Node 20 or newer to be built; going on without them"; fi
+
+# What only some tests need: a browser, and a real NATS server.
+system-packages:
+	@if ! command -v chromium >/dev/null || ! command -v nats-server >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq chromium nats-server >/dev/null; \
+	  else echo "some tests will be skipped: install them with  sudo apt-get install chromium nats-server"; fi; fi
+
 clean:  ## remove what was set up and built
-	rm -rf $(VENV) build dist benchmarks/bin
+	rm -rf $(VENV) build dist benchmarks/bin frontend/node_modules src/tickmux/web/static

@@ -58,6 +58,7 @@ class RuntimeMetrics:
             ("auth_failures", "Keys that were not valid.", counters.auth_failures),
             ("rate_limited", "Requests and subscriptions beyond the limits.", counters.rate_limited),
             ("pauses", "Times that a client's socket was full.", counters.pauses),
+            ("bytes", "Bytes written to clients.", counters.bytes),
         ):
             yield CounterMetricFamily(f"tickmux_proxy_{name}", text, value=value)
         closes = CounterMetricFamily("tickmux_proxy_closes", "Clients that were closed.", labels=["code"])

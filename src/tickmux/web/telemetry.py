@@ -75,7 +75,7 @@ class Telemetry:
             subscriptions=max(0, proxy.index.subscriptions - probing),
             instruments=len({(key.exchange, key.symbol) for key in _topic_keys(runtime)}),
             messages=max(0, proxy.dispatcher.delivered - probe.count),
-            bytes=None,
+            bytes=proxy.counters.bytes,
             conflated=proxy.dispatcher.conflated,
             drops=0,
             latency_ms=latency,
@@ -83,9 +83,9 @@ class Telemetry:
                 ClientState(
                     id=self._number(client),
                     user=client.user,
-                    since=None,
+                    since=client.since,
                     subscriptions=held[client],
-                    messages=None,
+                    messages=client.messages,
                     conflated=None,
                     buffered_bytes=client.waiting_bytes,  # of the last second: the socket belongs to the loop
                 )
@@ -139,7 +139,7 @@ class Telemetry:
             last_tick=_last_tick(connections, clock()) if ticks else None,
             latency_ms=latency if self._flows(feed.id, ticks or 0) else None,
             token_expires_at=int(expires_at * 1000) if expires_at else None,
-            connections=[_connection(one, info["capacity"]) for one in connections],
+            connections=[_connection(one, info["capacity"], clock()) for one in connections],
         )
 
     def _flows(self, feed: str, ticks: int) -> bool:
@@ -184,16 +184,16 @@ def _market_open(runtime: Runtime, feed: Feed, simulated: bool) -> bool | None:
     return MarketHours(runtime.settings.market_holidays).any_open(feed.adapter.exchanges, datetime.now(UTC))
 
 
-def _connection(connection: FeedConnection, capacity: dict[str, dict[str, int]]) -> ConnectionState:
+def _connection(connection: FeedConnection, capacity: dict[str, dict[str, int]], now: float) -> ConnectionState:
     return ConnectionState(
         id=f"{connection.channel_name}-{connection.number + 1}",
         channel=connection.channel_name,
         state=_LINK_STATES[connection.state],  # type: ignore[arg-type]
-        since=None,
+        since=int(connection.since * 1000),
         symbols=len(connection.wanted),
         max_symbols=capacity[connection.channel_name]["symbols"],
-        reconnects=None,
-        last_frame=None,
+        reconnects=connection.reconnects,
+        last_frame=_now_ms() - int((now - connection.last_sign) * 1000) if connection.last_sign else None,
     )
 
 

@@ -82,6 +82,10 @@ class ClientSession(picows.WSListener):
         self._tokens_at = self._loop.time()
         self._unlisten: Callable[[], None] = lambda: None
         self._closing = False
+        self.since = proxy.now_ms()
+        """When it connected, epoch ms."""
+        self.messages = 0
+        """Frames that were written."""
         self.waiting_bytes = 0
         self.waiting_since = 0.0
 
@@ -151,6 +155,8 @@ class ClientSession(picows.WSListener):
         if not pending:
             return
         data = pending[0] if len(pending) == 1 else b"".join(pending)
+        self.messages += len(pending)
+        self._proxy.counters.bytes += len(data)
         pending.clear()
         self._write(data)
 

@@ -12,6 +12,7 @@ No lock; nothing here waits while it holds anything.
 import asyncio
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
@@ -127,7 +128,11 @@ class FeedConnection:
         """What ends the last session's subscriptions where they outlive the socket; sent by `stop` only."""
         self._ready = False
         self._failure: Exception | None = None
-        self._last_sign = 0.0
+        self.last_sign = 0.0
+        """When the broker last gave a sign of life, by `clock`; 0 before the first."""
+        self.since = time.time()
+        """When `state` was entered, epoch seconds."""
+        self.reconnects = 0
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -200,6 +205,7 @@ class FeedConnection:
 
     async def _pause(self, why: str, at_least: float) -> None:
         delay = self._backoff.next(at_least)
+        self.reconnects += 1
         self.host.counters.reconnects += 1
         self._enter(LinkState.WAITING, f"{why}; next attempt in {delay:.0f} s")
         await asyncio.sleep(delay)
@@ -216,7 +222,7 @@ class FeedConnection:
         self.last_tick = 0.0
         try:
             link = await self._open(credentials)
-            began = self._last_sign = self._clock()
+            began = self.last_sign = self._clock()
             self._link = link
             try:
                 self.host.counters.connects += 1
@@ -290,7 +296,7 @@ class FeedConnection:
                     await self._send(link, codec, frame)
                 await self._nap(link, channel.frame_gap if self._outbox else 0.0)
                 continue
-            deadline = min(ping_at, beat_at, self._last_sign + channel.stall_after, now + 1.0)
+            deadline = min(ping_at, beat_at, self.last_sign + channel.stall_after, now + 1.0)
             await self._nap(link, max(_SHORTEST_NAP, deadline - now))
 
     def _heartbeat_interval(self, codec: FeedCodec) -> float:
@@ -320,7 +326,7 @@ class FeedConnection:
 
     def _check_silence(self, now: float) -> None:
         channel = self.channel
-        if now - self._last_sign >= channel.stall_after:
+        if now - self.last_sign >= channel.stall_after:
             self.host.counters.stalls += 1
             raise _SessionOver(f"silent for {channel.stall_after:g} s")
         if channel.quiet_after is not None and self.last_tick and now - self.last_tick >= channel.quiet_after:
@@ -396,13 +402,13 @@ class FeedConnection:
     # -- in: the hot path ---------------------------------------------------------------------------------
 
     def _on_alive(self) -> None:
-        self._last_sign = self._clock()
+        self.last_sign = self._clock()
 
     def _on_message(self, message: bytes | str) -> None:
         codec = self._codec
         if codec is None:
             return
-        self._last_sign = self._clock()
+        self.last_sign = self._clock()
         counters = self.host.counters
         counters.frames += 1
         counters.bytes += len(message)
@@ -414,7 +420,7 @@ class FeedConnection:
             log.exception("%r: the codec failed on a frame of %d bytes", self, len(message))
             return
         if decoded.ticks:
-            self.last_tick = self._last_sign
+            self.last_tick = self.last_sign
             counters.ticks += len(decoded.ticks)
             self.host.on_ticks(self.channel_name, decoded.ticks)
             if decoded.event is None and not (
@@ -471,6 +477,8 @@ class FeedConnection:
 
     def _enter(self, state: LinkState, message: str) -> None:
         if (state, message) != (self.state, self.message):
+            if state != self.state:
+                self.since = time.time()
             self.state, self.message = state, message
             self.host.connection_changed(self)
 

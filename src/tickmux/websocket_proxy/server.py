@@ -58,6 +58,8 @@ class ProxyCounters(msgspec.Struct):
     auth_failures: int = 0
     rate_limited: int = 0
     pauses: int = 0
+    bytes: int = 0
+    """Written to clients."""
     closes: dict[int, int] = {}
 
 
