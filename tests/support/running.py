@@ -23,10 +23,11 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(home: Path, *arguments: str, **environment: str) -> Iterator[Served]:
-    """`tickmux serve` with free ports; ends it by SIGINT and checks that it ended well."""
+def served(home: Path, *arguments: str, command: str = "serve", **environment: str) -> Iterator[Served]:
+    """`tickmux serve` (or `proxy`) with free ports; ends it by SIGINT and checks that it ended well."""
+    ports = ["--port", "0", "--zmq-port", "0", *(["--web-port", "0"] if command == "serve" else [])]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tickmux", "serve", "--port", "0", "--zmq-port", "0", "--web-port", "0", *arguments],
+        [sys.executable, "-m", "tickmux", command, *ports, *arguments],
         env={**os.environ, "TICKMUX_HOME": str(home), "COLUMNS": "200", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -52,7 +53,7 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[Served]:
     drain = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
     drain.start()
     try:
-        yield Served(found["url"], found["bus"], found["key"], home, process, found["web"])
+        yield Served(found["url"], found["bus"], found["key"], home, process, found.get("web", ""))
     finally:
         process.send_signal(2)
         code = process.wait(10)

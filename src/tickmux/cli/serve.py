@@ -1,4 +1,4 @@
-"""`tickmux serve`: the whole system in one process, until it is interrupted."""
+"""`tickmux serve`: the whole system in one process; `tickmux proxy`: the same without the web app."""
 
 import asyncio
 import logging
@@ -15,17 +15,16 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from tickmux import __version__
-from tickmux.config import ConfigError, Settings
-from tickmux.database.engine import Database, DatabaseFailed
+from tickmux.cli.outcome import Failed, Misused
+from tickmux.config import Settings
+from tickmux.database.engine import Database
 from tickmux.runtime import Runtime, Upstream
 from tickmux.simulator import simulator_names
 from tickmux.web.app import build_app
 from tickmux.web.wsgi_server import WebServer
-from tickmux.websocket_proxy.app_integration import quiet_loggers, running
+from tickmux.websocket_proxy.app_integration import SecondProxy, quiet_loggers, running
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, broker_names
-from tickmux.websocket_proxy.port_check import PortTaken
 
-_FAILED, _USAGE = 1, 2
 _console = Console(highlight=False, soft_wrap=True)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -42,25 +41,31 @@ def _simulated(name: str | None) -> str | None:
     return name
 
 
+_Simulate = Annotated[
+    str | None,
+    typer.Option(metavar="BROKER", callback=_simulated, help="Serve a made-up exchange behind this broker's wire."),
+]
+_External = Annotated[bool, typer.Option("--external", help="No upstream: ticks come from publishers on the bus.")]
+_BrokerName = Annotated[
+    str | None,
+    typer.Option(metavar="BROKER", callback=_broker, help="Serve this broker; default: each user's last login."),
+]
+_Port = Annotated[int | None, typer.Option(min=0, max=65535, help="WebSocket port; 0: any free one.")]
+_WebPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Web port; 0: any free one.")]
+_ZmqPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Bus port; 0: any free one.")]
+_Rate = Annotated[float, typer.Option(min=1, max=50_000, help="Simulated ticks a second.")]
+_Seed = Annotated[int, typer.Option(help="Simulated markets repeat with the same seed.")]
+
+
 def serve(
-    simulate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BROKER", callback=_simulated, help="Serve a made-up exchange behind this broker's wire."
-        ),
-    ] = None,
-    external: Annotated[
-        bool, typer.Option("--external", help="No upstream: ticks come from publishers on the bus.")
-    ] = False,
-    broker: Annotated[
-        str | None,
-        typer.Option(metavar="BROKER", callback=_broker, help="Serve this broker; default: each user's last login."),
-    ] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="WebSocket port; 0: any free one.")] = None,
-    web_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Web port; 0: any free one.")] = None,
-    zmq_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Bus port; 0: any free one.")] = None,
-    rate: Annotated[float, typer.Option(min=1, max=50_000, help="Simulated ticks a second.")] = 1000.0,
-    seed: Annotated[int, typer.Option(help="Simulated markets repeat with the same seed.")] = 1,
+    simulate: _Simulate = None,
+    external: _External = False,
+    broker: _BrokerName = None,
+    port: _Port = None,
+    web_port: _WebPort = None,
+    zmq_port: _ZmqPort = None,
+    rate: _Rate = 1000.0,
+    seed: _Seed = 1,
 ) -> None:
     """Serve live market data to any number of clients, and the web pages.
 
@@ -72,41 +77,68 @@ def serve(
 
         tickmux serve --external                  ticks from publishers of your own
 
-    Stop it with Ctrl-C. Exit codes: 0 stopped, 1 could not start or failed, 2 wrong option or setting.
+    Stop it with Ctrl-C.
     """
-    if sum((simulate is not None, external, broker is not None)) > 1:
-        _errors.print("[red]error:[/] --simulate, --external and --broker exclude each other: choose one")
-        raise typer.Exit(_USAGE)
+    _run(Upstream(broker, simulate, external, seed, rate), port, web_port, zmq_port, with_web=True)
+
+
+def proxy(
+    simulate: _Simulate = None,
+    external: _External = False,
+    broker: _BrokerName = None,
+    port: _Port = None,
+    zmq_port: _ZmqPort = None,
+    rate: _Rate = 1000.0,
+    seed: _Seed = 1,
+) -> None:
+    """Serve live market data without the web pages, which then run apart.
+
+    For a web app with several worker processes: they share one proxy, and start none of their own.
+
+    Examples:
+
+        tickmux proxy --broker zerodha
+
+        gunicorn -w 4 'tickmux.web:create_app(start_proxy=False)'
+
+    Stop it with Ctrl-C.
+    """
+    _run(Upstream(broker, simulate, external, seed, rate), port, None, zmq_port, with_web=False)
+
+
+def _run(upstream: Upstream, port: int | None, web_port: int | None, zmq_port: int | None, *, with_web: bool) -> None:
+    if sum((upstream.simulate is not None, upstream.external, upstream.broker is not None)) > 1:
+        raise Misused("--simulate, --external and --broker exclude each other: choose one")
+    settings = Settings.load({"WEBSOCKET_PORT": port, "WEB_PORT": web_port, "ZMQ_PORT": zmq_port})
+    logging.basicConfig(
+        level=settings.log_level, format="%(name)s: %(message)s", handlers=[RichHandler(console=_errors)]
+    )
+    quiet_loggers()
     try:
-        settings = Settings.load({"WEBSOCKET_PORT": port, "WEB_PORT": web_port, "ZMQ_PORT": zmq_port})
-        logging.basicConfig(
-            level=settings.log_level, format="%(name)s: %(message)s", handlers=[RichHandler(console=_errors)]
-        )
-        quiet_loggers()
         with Database.open(settings) as database:
-            uvloop.run(_serve(settings, database, Upstream(broker, simulate, external, seed, rate)))
-    except ConfigError as error:
-        _errors.print(f"[red]error:[/] {error}")
-        raise typer.Exit(_USAGE) from None
-    except (PortTaken, DatabaseFailed, OSError) as error:
-        _errors.print(f"[red]error:[/] {error}")
-        raise typer.Exit(_FAILED) from None
+            uvloop.run(_serve(settings, database, upstream, with_web=with_web))
+    except SecondProxy as error:
+        raise Failed(str(error)) from None
+    except OSError as error:
+        raise Failed(str(error)) from error
 
 
-async def _serve(settings: Settings, database: Database, upstream: Upstream) -> None:
+async def _serve(settings: Settings, database: Database, upstream: Upstream, *, with_web: bool) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     app = build_app(settings, database, upstream)
-    web = WebServer(app, settings.web_host, settings.web_port)
+    web = WebServer(app, settings.web_host, settings.web_port) if with_web else None
     async with running(app) as runtime:
-        await asyncio.to_thread(web.start)
+        if web is not None:
+            await asyncio.to_thread(web.start)
         try:
             _announce(runtime, web, _first_key(runtime))
             await stopping.wait()
         finally:
-            await asyncio.to_thread(web.stop)
+            if web is not None:
+                await asyncio.to_thread(web.stop)
     _console.print("stopped")
 
 
@@ -117,7 +149,7 @@ def _first_key(runtime: Runtime) -> str | None:
     return runtime.api_keys.create(runtime.settings.tickmux_user, "made at the first start")
 
 
-def _announce(runtime: Runtime, web: WebServer, key: str | None) -> None:
+def _announce(runtime: Runtime, web: WebServer | None, key: str | None) -> None:
     upstream, settings = runtime.upstream, runtime.settings
     if upstream.simulate:
         what = f"a made-up exchange behind {upstream.simulate}'s wire protocol, {upstream.rate:g} ticks a second"
@@ -126,7 +158,8 @@ def _announce(runtime: Runtime, web: WebServer, key: str | None) -> None:
     else:
         what = upstream.broker or "each user's broker session"
     _console.print(f"\n[bold]tickmux {__version__}[/]  {what}\n")
-    _console.print(f"  web        [cyan]{web.url}[/]")
+    if web is not None:
+        _console.print(f"  web        [cyan]{web.url}[/]")
     _console.print(f"  WebSocket  [cyan]{_client_url(runtime)}[/]")
     _console.print(f"  bus        [cyan]tcp://{settings.zmq_host}:{runtime.bus_port}[/]")
     if key is not None:
