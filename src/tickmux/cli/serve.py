@@ -22,7 +22,7 @@ from tickmux.runtime import Runtime, Upstream
 from tickmux.simulator import simulator_names
 from tickmux.web.app import build_app
 from tickmux.web.wsgi_server import WebServer
-from tickmux.websocket_proxy.app_integration import SecondProxy, quiet_loggers, running
+from tickmux.websocket_proxy.app_integration import quiet_loggers, running
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, broker_names
 
 _console = Console(highlight=False, soft_wrap=True)
@@ -117,8 +117,6 @@ def _run(upstream: Upstream, port: int | None, web_port: int | None, zmq_port: i
     try:
         with Database.open(settings) as database:
             uvloop.run(_serve(settings, database, upstream, with_web=with_web))
-    except SecondProxy as error:
-        raise Failed(str(error)) from None
     except OSError as error:
         raise Failed(str(error)) from error
 
