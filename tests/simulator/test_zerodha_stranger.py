@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.stranger import line, stranger, tell
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.security import PRICE_UNIT, Level, Security
 from tickmux.simulator.zerodha import ZerodhaSimulator, instrument_token
@@ -18,35 +17,8 @@ STRANGER = Path(__file__).with_name("kite_stranger.py")
 NO_LEVEL = {"quantity": 0, "price": 0.0, "orders": 0}
 
 
-@asynccontextmanager
-async def stranger(simulator: ZerodhaSimulator, token: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(STRANGER),
-        simulator.urls["feed"],
-        simulator.credentials["api_key"],
-        token,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        limit=1 << 22,
-    )
-    try:
-        yield process
-        await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def tell(process: asyncio.subprocess.Process, wanted: dict[str, list[int]]) -> str:
-    """Gives the stranger its instruments, and returns its first line."""
-    assert process.stdin
-    assert process.stdout
-    process.stdin.write(json.dumps(wanted).encode() + b"\n")
-    await process.stdin.drain()
-    return (await process.stdout.readline()).decode().strip()
+def kite(simulator: ZerodhaSimulator, token: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return stranger(STRANGER, simulator.urls["feed"], simulator.credentials["api_key"], token)
 
 
 def expected(security: Security, mode: str) -> dict[str, Any]:
@@ -99,13 +71,12 @@ def test_kiteticker_understands_every_instrument_in_every_mode() -> None:
         wanted: dict[str, list[int]] = {"full": [], "quote": [], "ltp": []}
         for security, mode in modes.items():
             wanted[mode].append(instrument_token(security))
-        async with stranger(simulator, simulator.credentials["access_token"]) as process:
+        async with kite(simulator, simulator.credentials["access_token"]) as process:
             assert await tell(process, wanted) == "snapshots"
             for _ in range(100):
                 exchange.step(100)
             simulator.send_garbage('{"type":"order","data":{"order_id":"1"}}')
-            assert process.stdout
-            parsed = json.loads(await process.stdout.readline())
+            parsed = json.loads(await line(process))
         await simulator.stop()
         return parsed, {str(instrument_token(s)): expected(s, mode) for s, mode in modes.items()}
 
@@ -127,9 +98,9 @@ def test_kiteticker_is_refused_with_a_wrong_token() -> None:
     async def run() -> str:
         simulator = ZerodhaSimulator(Exchange())
         await simulator.start()
-        async with stranger(simulator, "wrong") as process:
-            line = await tell(process, {"ltp": [256265]})
+        async with kite(simulator, "wrong") as process:
+            said = await tell(process, {"ltp": [256265]})
         await simulator.stop()
-        return line
+        return said
 
     assert "403" in asyncio.run(run())

@@ -6,8 +6,10 @@ import json
 import pytest
 import uvloop
 
-from simulator.test_zerodha_stranger import expected, stranger, tell
+from simulator.test_zerodha_stranger import expected
+from simulator.test_zerodha_stranger import kite as kite_ticker
 from support.servers import connected, eventually
+from support.stranger import tell
 from tickmux.config import Settings
 from tickmux.database.engine import Database
 from tickmux.runtime import Runtime, Upstream
@@ -52,7 +54,7 @@ def test_kite_ticker_engine_and_client_agree_on_every_instrument_in_full(tmp_pat
             latest = {}
             async with (
                 connected(runtime.proxy, key, throttle_ms=0) as client,
-                stranger(simulator, simulator.credentials["access_token"]) as kite,
+                kite_ticker(simulator, simulator.credentials["access_token"]) as kite,
             ):
                 names = [f"{one.exchange}:{one.symbol}" for one in securities]
                 answer = await client.ask(action="subscribe", symbols=names, mode="DEPTH")

@@ -13,7 +13,7 @@ import zmq
 from tickmux.websocket_proxy.external_feed import ExternalFeed
 from tickmux.websocket_proxy.server import Limits, WebSocketProxy
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """How long a test waits for what must come; nothing waits so long unless it has failed."""
 
 

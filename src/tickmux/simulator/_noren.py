@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -215,11 +216,9 @@ class NorenSimulator(BrokerSimulator):
 
     def send_browser(self, **query: str) -> Response:
         """The redirect at the end of a login page."""
-        pairs = "&".join(f"{name}={value}" for name, value in query.items())
         if not self.redirect_url:
-            return Response(200, pairs.encode(), {"Content-Type": "text/plain"})
-        mark = "&" if "?" in self.redirect_url else "?"
-        return Response(302, b"", {"Location": f"{self.redirect_url}{mark}{pairs}"})
+            return Response(200, urlencode(query).encode(), {"Content-Type": "text/plain"})
+        return Response.redirect(self.redirect_url, query)
 
     def _login_page(self, request: Request) -> Response:
         if request.query.get("client_id") != CLIENT_ID:

@@ -5,9 +5,9 @@ import zipfile
 from collections.abc import Iterable
 
 from tickmux.instrument import format_strike
+from tickmux.simulator.contract_names import MONTHS
 from tickmux.simulator.security import PRICE_UNIT, Security
 
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _BUCKETS = {"SENSEX": "BSX", "BANKEX": "BKX", "SENSEX50": "SX50"}
 _HEADS = {
     "NSE": "Exchange,Token,LotSize,Symbol,TradingSymbol,Instrument,TickSize,",
@@ -29,10 +29,10 @@ def broker_symbol(security: Security) -> str:
     if security.exchange == "BFO":
         year = f"{expiry.year % 100:02d}"
         if security.kind == "FUT":
-            return f"{security.name}{year}{_MONTHS[expiry.month - 1]}FUT"
+            return f"{security.name}{year}{MONTHS[expiry.month - 1]}FUT"
         week = f"{year}{'123456789OND'[expiry.month - 1]}{expiry.day:02d}"
         return f"{security.name}{week}{strike_text(security)}{security.kind}"
-    stem = f"{security.name}{expiry.day:02d}{_MONTHS[expiry.month - 1]}{expiry.year % 100:02d}"
+    stem = f"{security.name}{expiry.day:02d}{MONTHS[expiry.month - 1]}{expiry.year % 100:02d}"
     if security.kind == "FUT":
         return stem if security.exchange == "MCX" else f"{stem}F"
     return f"{stem}{security.kind[0]}{strike_text(security)}"
@@ -45,7 +45,7 @@ def strike_text(security: Security) -> str:
 def expiry_text(security: Security) -> str:
     """28-AUG-2025, or nothing."""
     expiry = security.expiry
-    return f"{expiry.day:02d}-{_MONTHS[expiry.month - 1]}-{expiry.year}" if expiry else ""
+    return f"{expiry.day:02d}-{MONTHS[expiry.month - 1]}-{expiry.year}" if expiry else ""
 
 
 def option_type(security: Security) -> str:

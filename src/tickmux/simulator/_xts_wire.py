@@ -5,6 +5,7 @@ import struct
 import zlib
 from typing import Any
 
+from tickmux.simulator.contract_names import MONTHS
 from tickmux.simulator.security import PRICE_UNIT, Level, Security
 
 SEGMENTS = {
@@ -15,7 +16,6 @@ SEGMENTS = {
 
 _NSE_SEGMENTS = (1, 2, 3)
 _IST, _1980 = 19_800, 315_532_800
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 # Section 5.5, little-endian: layout -> level row, last traded price to last traded time, open interest.
 _COMMON = struct.Struct("<HHHqqihiq")
@@ -194,7 +194,7 @@ def master_row(security: Security) -> str:
     if security.expiry is None:
         rest: tuple[Any, ...] = (name, security.isin, 1, 1, description, 0, -1, -1)
         return "|".join(map(str, (*head, *tail, *rest)))
-    day = f"{security.expiry.day:02d}{_MONTHS[security.expiry.month - 1]}{security.expiry.year}"
+    day = f"{security.expiry.day:02d}{MONTHS[security.expiry.month - 1]}{security.expiry.year}"
     expires = f"{security.expiry.isoformat()}T{'23:30:00' if segment == 51 else '14:30:00'}"
     rest = (-1, name, expires)
     if kind == "FUT":
@@ -223,5 +223,5 @@ def broker_symbol(security: Security) -> str:
     expiry = security.expiry
     if expiry is None:
         return f"{security.symbol}-{_series(security)}"
-    stem = f"{security.name}{expiry.year % 100:02d}{_MONTHS[expiry.month - 1]}"
+    stem = f"{security.name}{expiry.year % 100:02d}{MONTHS[expiry.month - 1]}"
     return f"{stem}FUT" if security.kind == "FUT" else f"{stem}{_text(security.strike)}{security.kind}"

@@ -10,9 +10,9 @@ import msgspec
 import pyotp
 
 from tickmux.codec import Credentials
-from tickmux.instrument import format_strike
 from tickmux.simulator.base import BrokerSimulator
 from tickmux.simulator.client import Client
+from tickmux.simulator.contract_names import MONTHS, WEEKLY_MONTHS, ending, monthly_name
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.http_server import Request, Response
 from tickmux.simulator.security import PRICE_UNIT, Level, Security
@@ -45,8 +45,6 @@ _DEPTH20_LEVEL = struct.Struct("<iih")
 _BUY, _SELL = 1, 0
 _GARBAGE = 2.2022960906430553
 """What stands in the field for the change of open interest."""
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_WEEKLY_MONTHS = "123456789OND"
 
 
 class AngelSimulator(BrokerSimulator):
@@ -333,19 +331,18 @@ def _broker_symbol(security: Security) -> str:
     expiry = security.expiry
     if expiry is None:
         return f"{security.symbol}-EQ" if security.exchange == "NSE" else security.symbol
-    end = "FUT" if security.kind == "FUT" else f"{format_strike(security.strike / PRICE_UNIT)}{security.kind}"
     if security.exchange == "NFO":
         day = _day(security, "%y")
     elif security.exchange == "BFO" and security.kind != "FUT":
-        day = f"{expiry.year % 100:02d}{_WEEKLY_MONTHS[expiry.month - 1]}{expiry.day:02d}"
+        day = f"{expiry.year % 100:02d}{WEEKLY_MONTHS[expiry.month - 1]}{expiry.day:02d}"
     else:
-        day = f"{expiry.year % 100:02d}{_MONTHS[expiry.month - 1]}"
-    return f"{security.name}{day}{end}"
+        return monthly_name(security)
+    return f"{security.name}{day}{ending(security)}"
 
 
 def _day(security: Security, year: str) -> str:
     expiry = security.expiry
-    return f"{expiry:%d}{_MONTHS[expiry.month - 1]}{expiry:{year}}" if expiry else ""
+    return f"{expiry:%d}{MONTHS[expiry.month - 1]}{expiry:{year}}" if expiry else ""
 
 
 SIMULATOR = AngelSimulator

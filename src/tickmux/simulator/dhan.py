@@ -238,8 +238,7 @@ class DhanSimulator(BrokerSimulator):
         token_id = self.new_token_id()
         if not self.redirect_url:
             return Response(200, f"tokenId: {token_id}".encode(), {"Content-Type": "text/plain"})
-        mark = "&" if "?" in self.redirect_url else "?"
-        return Response(302, b"", {"Location": f"{self.redirect_url}{mark}tokenId={token_id}"})
+        return Response.redirect(self.redirect_url, {"tokenId": token_id})
 
     def _consume(self, request: Request) -> Response:
         token_id = request.query.get("tokenId", "")

@@ -8,7 +8,6 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -346,7 +345,7 @@ class FyersSimulator(BrokerSimulator):
         if query.get("client_id") != APP_ID or query.get("response_type") != "code" or not target:
             return _error(400, -5, "invalid app id or redirect uri")
         back = {"s": "ok", "code": "200", "auth_code": self.new_auth_code(), "state": query.get("state", "")}
-        return Response(302, b"", {"Location": f"{target}{'&' if '?' in target else '?'}{urlencode(back)}"})
+        return Response.redirect(target, back)
 
     def _exchange_code(self, request: Request) -> Response:
         body = request.json()

@@ -1,12 +1,12 @@
 """How FYERS names the made-up instruments, and its instrument files (specification sections 4.2, 8 and 9). Pure."""
 
 from collections.abc import Iterable
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 
 import msgspec
 
-from tickmux.instrument import format_strike
 from tickmux.login import IST
+from tickmux.simulator.contract_names import short_name
 from tickmux.simulator.security import PRICE_UNIT, Security
 
 SEGMENTS = {
@@ -34,8 +34,6 @@ _INDICES = {
 }
 """Index symbol to its ticker and the feed's name."""
 
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_WEEKLY_MONTHS = "123456789OND"
 _CSV_FILES = {
     "NSE_CM.csv": ("NSE", "NSE_INDEX"),
     "NSE_FO.csv": ("NFO",),
@@ -57,20 +55,7 @@ def ticker(security: Security) -> str:
     if security.exchange in ("NSE", "BSE"):
         return f"{security.exchange}:{security.symbol}-{'EQ' if security.exchange == 'NSE' else 'A'}"
     home = {"NFO": "NSE", "CDS": "NSE", "BFO": "BSE"}.get(security.exchange, security.exchange)
-    return f"{home}:{_contract(security)}"
-
-
-def _contract(security: Security) -> str:
-    expiry = security.expiry
-    if expiry is None:
-        return security.symbol
-    year, month = f"{expiry.year % 100:02d}", _MONTHS[expiry.month - 1]
-    if security.kind == "FUT":
-        return f"{security.name}{year}{month}FUT"
-    # The last expiry of a month bears the month's name; an earlier, weekly one a compressed date.
-    if security.exchange in ("NFO", "BFO") and (expiry + timedelta(days=7)).month == expiry.month:
-        month = f"{_WEEKLY_MONTHS[expiry.month - 1]}{expiry.day:02d}"
-    return f"{security.name}{year}{month}{format_strike(security.strike / PRICE_UNIT)}{security.kind}"
+    return f"{home}:{short_name(security)}"
 
 
 def quote_topic(security: Security) -> str:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import msgspec
 
@@ -46,6 +46,11 @@ class Response(msgspec.Struct, frozen=True):
     @classmethod
     def json(cls, value: Any, status: int = 200) -> "Response":
         return cls(status, msgspec.json.encode(value), {"Content-Type": "application/json"})
+
+    @classmethod
+    def redirect(cls, target: str, query: Mapping[str, str]) -> "Response":
+        """Sends a browser to `target`, with `query` behind what it has already."""
+        return cls(302, b"", {"Location": f"{target}{'&' if '?' in target else '?'}{urlencode(query)}"})
 
 
 Handler = Callable[[Request], Response]

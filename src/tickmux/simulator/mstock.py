@@ -16,6 +16,7 @@ from tickmux.codec import Credentials
 from tickmux.instrument import format_strike
 from tickmux.simulator.base import BrokerSimulator
 from tickmux.simulator.client import Client
+from tickmux.simulator.contract_names import MONTHS, monthly_name
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.http_server import Request, Response
 from tickmux.simulator.security import PRICE_UNIT, Level, Security
@@ -47,7 +48,6 @@ _OI_CHANGE = 0.125
 _DECADE = 3652 * 86_400
 """Seconds from 1970 to 1980."""
 _IST = 19_800
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
 class MStockSimulator(BrokerSimulator):
@@ -278,7 +278,7 @@ def instrument_row(security: Security) -> dict[str, str]:
         "token": wire_token(security),
         "symbol": security.name if expiry else security.symbol,
         "name": _broker_symbol(security),
-        "expiry": f"{expiry:%d}{_MONTHS[expiry.month - 1]}{expiry:%Y}" if expiry else "",
+        "expiry": f"{expiry:%d}{MONTHS[expiry.month - 1]}{expiry:%Y}" if expiry else "",
         "strike": format_strike(security.strike / PRICE_UNIT) if security.strike else "",
         "lotsize": str(max(1, security.lot_size * security.multiplier)),
         "instrumenttype": _instrument_type(security),
@@ -299,11 +299,7 @@ def _instrument_type(security: Security) -> str:
 
 
 def _broker_symbol(security: Security) -> str:
-    expiry = security.expiry
-    if expiry is None:
-        return f"{security.symbol}-EQ" if security.exchange == "NSE" else security.symbol
-    end = "FUT" if security.kind == "FUT" else f"{format_strike(security.strike / PRICE_UNIT)}{security.kind}"
-    return f"{security.name}{expiry.year % 100:02d}{_MONTHS[expiry.month - 1]}{end}"
+    return f"{security.symbol}-EQ" if security.exchange == "NSE" else monthly_name(security)
 
 
 SIMULATOR = MStockSimulator

@@ -7,7 +7,6 @@ import secrets
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -131,9 +130,8 @@ class PaytmSimulator(BrokerSimulator):
         token = self.new_request_token()
         if not self.redirect_url:
             return Response(200, f"requestToken: {token}".encode(), {"Content-Type": "text/plain"})
-        mark = "&" if "?" in self.redirect_url else "?"
-        query = urlencode({"success": "true", "requestToken": token, "state": request.query.get("state", "")})
-        return Response(302, b"", {"Location": f"{self.redirect_url}{mark}{query}"})
+        answer = {"success": "true", "requestToken": token, "state": request.query.get("state", "")}
+        return Response.redirect(self.redirect_url, answer)
 
     def _exchange_token(self, request: Request) -> Response:
         body = request.json()

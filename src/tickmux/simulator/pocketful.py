@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from tickmux.codec import Credentials
-from tickmux.instrument import format_strike
 from tickmux.simulator.base import BrokerSimulator
 from tickmux.simulator.client import Client
+from tickmux.simulator.contract_names import monthly_name
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.http_server import Request, Response
 from tickmux.simulator.security import PRICE_UNIT, Level, Security
@@ -110,8 +110,7 @@ class PocketfulSimulator(BrokerSimulator):
             return Response.json({"error": "invalid_request"}, 400)
         self._codes_made += 1
         self._code = f"simulated-code-{self._codes_made}"
-        location = f"{query.get('redirect_uri', '')}?code={self._code}&state={query['state']}"
-        return Response(302, b"", {"Location": location})
+        return Response.redirect(query.get("redirect_uri", ""), {"code": self._code, "state": query["state"]})
 
     def _exchange_code(self, request: Request) -> Response:
         basic = base64.b64encode(f"{APP_KEY}:{APP_SECRET}".encode()).decode()
@@ -213,14 +212,9 @@ def instrument_row(security: Security) -> str:
         kind = {"NFO": "FUTIDX", "BFO": "IF", "MCX": "FUTCOM"}[exchange]
         option = "" if exchange == "BFO" else option
     strike = f"{float(security.strike / PRICE_UNIT)}" if security.kind != "FUT" else "0"
-    expiry = security.expiry
-    when = f"{expiry:%y%b}".upper() if expiry else ""
-    short = f"{security.name}{when}" + (
-        "FUT" if security.kind == "FUT" else f"{format_strike(security.strike / PRICE_UNIT)}{security.kind}"
-    )
     return (
-        f"{exchange},{security.token},{short},{security.name},{kind},FutOpt,{expiry},{strike},{option},"
-        f"{security.lot_size},{tick}"
+        f"{exchange},{security.token},{monthly_name(security)},{security.name},{kind},FutOpt,{security.expiry},"
+        f"{strike},{option},{security.lot_size},{tick}"
     )
 
 

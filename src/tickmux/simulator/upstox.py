@@ -4,12 +4,10 @@ Section numbers are those of the broker's specification. The encoder writes the 
 """
 
 import gzip
-import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -20,6 +18,7 @@ from tickmux.simulator.base import BrokerSimulator, Packet
 from tickmux.simulator.client import Client
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.http_server import Request, Response
+from tickmux.simulator.protobuf_wire import double, integer, message, text
 from tickmux.simulator.security import PAISA, PRICE_UNIT, Security
 
 API_KEY, API_SECRET, USER_ID = "simulated-key", "simulated-secret", "SIM001"
@@ -158,9 +157,9 @@ class UpstoxSimulator(BrokerSimulator):
 
     def _market_info(self) -> bytes:
         segments = sorted(set(_SEGMENTS.values()) - {"NSE_INDEX", "BSE_INDEX"})
-        statuses = b"".join(_message(1, _text(1, segment) + _integer(2, _NORMAL_OPEN)) for segment in segments)
+        statuses = b"".join(message(1, text(1, segment) + integer(2, _NORMAL_OPEN)) for segment in segments)
         now = max(security.updated_at for security in self.exchange.securities)
-        return _integer(1, _MARKET_INFO) + _integer(3, now) + _message(4, statuses)
+        return integer(1, _MARKET_INFO) + integer(3, now) + message(4, statuses)
 
     def encode(self, security: Security, kind: str) -> bytes:
         return encode_feed(security, kind)
@@ -172,10 +171,10 @@ class UpstoxSimulator(BrokerSimulator):
         # One message for all that changed at the same time, since the time is the message's.
         messages: dict[tuple[bool, int], list[bytes]] = {}
         for security, _, feed in packets:
-            entry = _text(1, instrument_key(security)) + _message(2, feed)
-            messages.setdefault((isinstance(feed, _Initial), security.updated_at), []).append(_message(2, entry))
+            entry = text(1, instrument_key(security)) + message(2, feed)
+            messages.setdefault((isinstance(feed, _Initial), security.updated_at), []).append(message(2, entry))
         for (initial, now), feeds in messages.items():
-            yield b"".join((b"" if initial else _integer(1, _LIVE_FEED), *feeds, _integer(3, now)))
+            yield b"".join((b"" if initial else integer(1, _LIVE_FEED), *feeds, integer(3, now)))
 
     # -- REST --------------------------------------------------------------------------------------------
 
@@ -219,8 +218,7 @@ class UpstoxSimulator(BrokerSimulator):
         answer = {"code": self.new_login_code(redirect_uri)}
         if "state" in query:
             answer["state"] = query["state"]
-        mark = "&" if "?" in redirect_uri else "?"
-        return Response(302, b"", {"Location": f"{redirect_uri}{mark}{urlencode(answer)}"})
+        return Response.redirect(redirect_uri, answer)
 
     def _exchange_code(self, request: Request) -> Response:
         form = request.form()
@@ -277,40 +275,40 @@ def instrument_key(security: Security) -> str:
 def encode_feed(security: Security, mode: str) -> bytes:
     """A `Feed` message."""
     ltpc = _ltpc(security)
-    request_mode = _integer(4, _REQUEST_MODES[mode])
+    request_mode = integer(4, _REQUEST_MODES[mode])
     if mode == "ltpc":
-        return _message(1, ltpc) + request_mode
+        return message(1, ltpc) + request_mode
     if mode == "option_greeks":
-        first = _message(2, _quote(security, 0)) if security.bids or security.asks else b""
-        rest = _integer(4, security.volume) + _double(5, security.oi)
-        return _message(3, _message(1, ltpc) + first + _message(3, b"") + rest) + request_mode
+        first = message(2, _quote(security, 0)) if security.bids or security.asks else b""
+        rest = integer(4, security.volume) + double(5, security.oi)
+        return message(3, message(1, ltpc) + first + message(3, b"") + rest) + request_mode
     if security.is_index:
-        return _message(2, _message(2, _message(1, ltpc) + _message(2, _candles(security)))) + request_mode
+        return message(2, message(2, message(1, ltpc) + message(2, _candles(security)))) + request_mode
     levels = min(30 if mode == "full_d30" else 5, max(len(security.bids), len(security.asks)))
     market = b"".join(
         (
-            _message(1, ltpc),
-            _message(2, b"".join(_message(1, _quote(security, number)) for number in range(levels))),
-            _message(3, b""),
-            _message(4, _candles(security)),
-            _double(5, security.average / PRICE_UNIT),
-            _integer(6, security.volume),
-            _double(7, security.oi),
-            _double(9, security.total_buy),
-            _double(10, security.total_sell),
+            message(1, ltpc),
+            message(2, b"".join(message(1, _quote(security, number)) for number in range(levels))),
+            message(3, b""),
+            message(4, _candles(security)),
+            double(5, security.average / PRICE_UNIT),
+            integer(6, security.volume),
+            double(7, security.oi),
+            double(9, security.total_buy),
+            double(10, security.total_sell),
         )
     )
-    return _message(2, _message(1, market)) + request_mode
+    return message(2, message(1, market)) + request_mode
 
 
 def _ltpc(security: Security) -> bytes:
     traded = security.updated_at if security.is_index else security.traded_at
     return b"".join(
         (
-            _double(1, security.ltp / PRICE_UNIT),
-            _integer(2, traded),
-            _integer(3, security.last_quantity),
-            _double(4, security.close / PRICE_UNIT),
+            double(1, security.ltp / PRICE_UNIT),
+            integer(2, traded),
+            integer(3, security.last_quantity),
+            double(4, security.close / PRICE_UNIT),
         )
     )
 
@@ -320,8 +318,8 @@ def _quote(security: Security, number: int) -> bytes:
     ask = security.asks[number] if number < len(security.asks) else None
     return b"".join(
         (
-            _integer(1, bid.quantity) + _double(2, bid.price / PRICE_UNIT) if bid else b"",
-            _integer(3, ask.quantity) + _double(4, ask.price / PRICE_UNIT) if ask else b"",
+            integer(1, bid.quantity) + double(2, bid.price / PRICE_UNIT) if bid else b"",
+            integer(3, ask.quantity) + double(4, ask.price / PRICE_UNIT) if ask else b"",
         )
     )
 
@@ -337,35 +335,8 @@ def _candles(security: Security) -> bytes:
 
 
 def _candle(interval: str, prices: Sequence[int], volume: int, start: int) -> bytes:
-    doubles = b"".join(_double(number, price / PRICE_UNIT) for number, price in enumerate(prices, 2))
-    return _message(1, _text(1, interval) + doubles + _integer(6, volume) + _integer(7, start))
-
-
-def _varint(value: int) -> bytes:
-    low, value = value & 0x7F, value >> 7
-    groups = bytearray()
-    while value:
-        groups.append(0x80 | low)
-        low, value = value & 0x7F, value >> 7
-    groups.append(low)
-    return bytes(groups)
-
-
-def _integer(number: int, value: int) -> bytes:
-    """A varint field; zero is not on the wire."""
-    return _varint(number << 3) + _varint(value) if value else b""
-
-
-def _double(number: int, value: float) -> bytes:
-    return _varint(number << 3 | 1) + struct.pack("<d", value) if value else b""
-
-
-def _message(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _text(number: int, value: str) -> bytes:
-    return _message(number, value.encode())
+    doubles = b"".join(double(number, price / PRICE_UNIT) for number, price in enumerate(prices, 2))
+    return message(1, text(1, interval) + doubles + integer(6, volume) + integer(7, start))
 
 
 # -- answers and instrument list (section 9) ---------------------------------------------------------------

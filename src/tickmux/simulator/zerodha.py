@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from tickmux.codec import Credentials
 from tickmux.instrument import format_strike
 from tickmux.simulator.base import BrokerSimulator, Packet
 from tickmux.simulator.client import Client
+from tickmux.simulator.contract_names import short_name
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.http_server import Request, Response
 from tickmux.simulator.security import PRICE_UNIT, Level, Security
@@ -43,8 +43,6 @@ _U32 = struct.Struct(">I")
 _TIMES = struct.Struct(">5I")
 _NO_LEVEL = bytes(_LEVEL.size)
 _HEARTBEAT = b"\x00"
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_WEEKLY_MONTHS = "123456789OND"
 
 
 class ZerodhaSimulator(BrokerSimulator):
@@ -156,9 +154,8 @@ class ZerodhaSimulator(BrokerSimulator):
         token = self.new_request_token()
         if not self.redirect_url:
             return Response(200, f"request_token: {token}".encode(), {"Content-Type": "text/plain"})
-        mark = "&" if "?" in self.redirect_url else "?"
-        location = f"{self.redirect_url}{mark}action=login&type=login&status=success&request_token={token}"
-        return Response(302, b"", {"Location": location})
+        answer = {"action": "login", "type": "login", "status": "success", "request_token": token}
+        return Response.redirect(self.redirect_url, answer)
 
     def _exchange_token(self, request: Request) -> Response:
         form = request.form()
@@ -260,7 +257,7 @@ def _instrument_row(security: Security) -> str:
     segment = exchange if kind == "EQ" else f"{exchange}-{'FUT' if kind == 'FUT' else 'OPT'}"
     expiry = security.expiry.isoformat() if security.expiry else ""
     return (
-        f'{token},{token >> 8},{_trading_symbol(security)},"{security.name}",0,{expiry},'
+        f'{token},{token >> 8},{short_name(security)},"{security.name}",0,{expiry},'
         f"{format_strike(security.strike / PRICE_UNIT)},{security.tick / PRICE_UNIT:g},{security.lot_size},"
         f"{kind},{segment},{exchange}"
     )
@@ -268,19 +265,6 @@ def _instrument_row(security: Security) -> str:
 
 def _kite_exchange(security: Security) -> str:
     return security.exchange.removesuffix("_INDEX")
-
-
-def _trading_symbol(security: Security) -> str:
-    expiry = security.expiry
-    if expiry is None:
-        return security.symbol
-    year, month = f"{expiry.year % 100:02d}", _MONTHS[expiry.month - 1]
-    if security.kind == "FUT":
-        return f"{security.name}{year}{month}FUT"
-    # The last expiry of a month bears the month's name; an earlier, weekly one a compressed date.
-    if security.exchange in ("NFO", "BFO") and (expiry + timedelta(days=7)).month == expiry.month:
-        month = f"{_WEEKLY_MONTHS[expiry.month - 1]}{expiry.day:02d}"
-    return f"{security.name}{year}{month}{format_strike(security.strike / PRICE_UNIT)}{security.kind}"
 
 
 def _success(data: object) -> Response:

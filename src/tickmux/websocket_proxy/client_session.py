@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,11 @@ import picows
 from picows import WSFrame, WSMsgType, WSTransport
 
 from tickmux.errors import CloseCode, ErrorCode, RequestError
-from tickmux.tick import Mode
-from tickmux.websocket_proxy.feed import Feed, Grant, Want
+from tickmux.websocket_proxy.client_subscriptions import ClientSubscriptions
+from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.feed_state import FeedStatus
 from tickmux.websocket_proxy.frames import Opcode, close_frame, frame_header, text_frame
 from tickmux.websocket_proxy.lost_socket import is_lost
-from tickmux.websocket_proxy.mapping import ANSWER_MODES
 from tickmux.websocket_proxy.protocol import (
     Authenticate,
     BadRequest,
@@ -37,11 +36,10 @@ from tickmux.websocket_proxy.protocol import (
     answer,
     auth_error,
     error_answer,
-    overall,
     parse_request,
 )
 from tickmux.websocket_proxy.rendering import encode_frame
-from tickmux.websocket_proxy.subscription_index import LaneKey, Slot
+from tickmux.websocket_proxy.subscription_index import Slot
 
 if TYPE_CHECKING:
     from tickmux.websocket_proxy.server import WebSocketProxy
@@ -68,10 +66,12 @@ class ClientSession(picows.WSListener):
         """Tells the clients of one API key, should it be revoked."""
         self.feed: Feed | None = None
         self.paused = False
-        self._options = Options()
+        self.options = Options()
         self._transport: WSTransport | None = None
         self._write: Callable[[bytes], object] = lambda data: None
-        self._marks: dict[Slot, int] = {}
+        self.marks: dict[Slot, int] = {}
+        """While paused: which payload of each subscription was the last to go out."""
+        self._held = ClientSubscriptions(self, proxy)
         self._inbox: deque[bytes] = deque()
         self._inbox_bytes = 0
         self._worker: asyncio.Task[None] | None = None
@@ -81,7 +81,7 @@ class ClientSession(picows.WSListener):
         self._tokens = float(proxy.limits.burst)
         self._tokens_at = self._loop.time()
         self._unlisten: Callable[[], None] = lambda: None
-        self._closing = False
+        self.closing = False
         self.since = proxy.now_ms()
         """When it connected, epoch ms."""
         self.messages = 0
@@ -102,7 +102,7 @@ class ClientSession(picows.WSListener):
         self._grace = self._loop.call_later(self._proxy.limits.auth_grace, self._out_of_grace)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if self._closing:
+        if self.closing:
             return
         kind = frame.msg_type
         if kind == WSMsgType.TEXT and frame.fin and self._fragments is None:
@@ -120,7 +120,7 @@ class ClientSession(picows.WSListener):
             self._assemble(kind, frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._closing = True
+        self.closing = True
         if self._grace is not None:
             self._grace.cancel()
         self._unlisten()
@@ -132,18 +132,18 @@ class ClientSession(picows.WSListener):
         if not self.paused:
             self.paused = True
             self._proxy.counters.pauses += 1
-            self._marks = self._proxy.index.pause(self)
+            self.marks = self._proxy.index.pause(self)
             if self._transport is not None:
                 self._transport.underlying_transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if not self.paused or self._closing:
+        if not self.paused or self.closing:
             return
         self.paused = False
         if self._transport is not None:
             self._transport.underlying_transport.resume_reading()
         self._proxy.index.resume(self)
-        marks, self._marks = self._marks, {}
+        marks, self.marks = self.marks, {}
         self._proxy.dispatcher.catch_up(self, marks)
         self.flush()
 
@@ -162,7 +162,7 @@ class ClientSession(picows.WSListener):
 
     def send(self, message: dict[str, Any]) -> None:
         """Sends an answer or event, behind what is pending."""
-        self._control(encode_frame(message, self._options.encoding))
+        self._control(encode_frame(message, self.options.encoding))
 
     def _control(self, frame: bytes) -> None:
         self.append(frame)
@@ -181,13 +181,13 @@ class ClientSession(picows.WSListener):
 
     def close(self, code: int, reason: str) -> None:
         """Says why and hangs up; the socket is gone a second later at the latest."""
-        if not self._closing:
+        if not self.closing:
             self._proxy.counters.closes[int(code)] = self._proxy.counters.closes.get(int(code), 0) + 1
             self._control(close_frame(code, reason))
             self._hang_up()
 
     def _hang_up(self) -> None:
-        self._closing = True
+        self.closing = True
         transport = self._transport
         if transport is not None:
             transport.underlying_transport.close()
@@ -240,7 +240,7 @@ class ClientSession(picows.WSListener):
     async def _work(self) -> None:
         """Carries the waiting requests out, in order."""
         try:
-            while self._inbox and not self._closing:
+            while self._inbox and not self.closing:
                 message = self._inbox.popleft()
                 self._inbox_bytes -= len(message)
                 await self._carry_out(message)
@@ -286,9 +286,9 @@ class ClientSession(picows.WSListener):
                     ErrorCode.NOT_AUTHENTICATED, 'authenticate first: {"action":"authenticate","api_key":"…"}'
                 )
             case Subscribe():
-                await self._subscribe(request, self.feed)
+                await self._held.subscribe(request, self.feed)
             case Unsubscribe():
-                await self._unsubscribe(request.request_id, request.items, self.feed)
+                await self._held.unsubscribe(request.request_id, request.items, self.feed)
             case Command():
                 await self._command(request, self.feed)
 
@@ -304,7 +304,7 @@ class ClientSession(picows.WSListener):
 
     async def _authenticate(self, request: Authenticate) -> None:
         user = await self._proxy.verify(request.api_key)
-        if self._closing:
+        if self.closing:
             return
         if user is None:
             error = RequestError(
@@ -318,13 +318,13 @@ class ClientSession(picows.WSListener):
         except RequestError as error:
             self.send(auth_error(error, request.request_id))
             return
-        if self._closing:
+        if self.closing:
             return
         if self.feed is not None and self.feed is not feed:
-            await self._release_all()
+            await self._held.release_all(self.feed)
         if self._grace is not None:
             self._grace.cancel()
-        self.user, self.feed, self._options = user, feed, request.options
+        self.user, self.feed, self.options = user, feed, request.options
         self.key_digest = key_digest(request.api_key)
         features = {"ltp": True, "quote": True, "depth": True, "orders": feed.has_orders}
         self.send(
@@ -355,7 +355,7 @@ class ClientSession(picows.WSListener):
             self.close(CloseCode.NOT_AUTHENTICATED, f"not authenticated within {self._proxy.limits.auth_grace:g} s")
 
     def _show_status(self, status: FeedStatus) -> None:
-        if self.feed is not None and not self._closing:
+        if self.feed is not None and not self.closing:
             self.send(
                 {
                     "type": "feed_status",
@@ -367,126 +367,19 @@ class ClientSession(picows.WSListener):
                 }
             )
 
-    # -- subscriptions ------------------------------------------------------------------------------------
-
-    async def _subscribe(self, request: Subscribe, feed: Feed) -> None:
-        held = self._proxy.index.held(self)
-        room = self._proxy.limits.max_subscriptions - len(held)
-        verdicts: list[Grant | RequestError] = []
-        wants: list[Want] = []
-        for item in request.items:
-            mode = item.mode or Mode.QUOTE
-            if item.error is not None:
-                verdicts.append(item.error)
-            elif room <= 0 and (item.symbol, item.exchange, mode) not in held:
-                verdicts.append(self._no_room())
-            else:
-                room -= (item.symbol, item.exchange, mode) not in held
-                wants.append(Want(item.symbol, item.exchange, mode, item.depth))
-                verdicts.append(_PENDING)
-        granted = iter(await feed.subscribe(wants))
-        verdicts = [next(granted) if verdict is _PENDING else verdict for verdict in verdicts]
-        returned = [self._hold(item, verdict, feed) for item, verdict in zip(request.items, verdicts, strict=True)]
-        entries = [_subscribed(item, verdict, feed) for item, verdict in zip(request.items, verdicts, strict=True)]
-        good = [isinstance(verdict, Grant) for verdict in verdicts]
-        if not self._closing:
-            self._answer_subscribe(request, feed, entries, good)
-            for item, verdict in zip(request.items, verdicts, strict=True):
-                if isinstance(verdict, Grant):
-                    self._proxy.dispatcher.snapshot(self, self._lane(item), verdict.topic, verdict.snapshot)
-            if self.pending:
-                self.flush()
-        await feed.unsubscribe([key for key in returned if key is not None])
-
-    def _answer_subscribe(
-        self, request: Subscribe, feed: Feed, entries: list[dict[str, Any]], good: list[bool]
-    ) -> None:
-        status = overall(good)
-        self._proxy.counters.errors += good.count(False)
-        message = {
-            "success": "Subscription processing complete",
-            "partial": f"{good.count(False)} of {len(good)} subscriptions failed, see subscriptions",
-            "error": entries[0].get("message", "")
-            if len(entries) == 1
-            else "all subscriptions failed, see subscriptions",
-        }[status]
-        self.send(
-            answer(
-                request.request_id,
-                type="subscribe",
-                status=status,
-                subscriptions=entries,
-                message=message,
-                broker=feed.broker,
-            )
-        )
-
-    def _hold(self, item: Item, verdict: Grant | RequestError, feed: Feed) -> Any:
-        """Enters a granted subscription into the index; the key whose reference has to be given back, if any: the
-        one that this client held before, or the granted one when the client has gone meanwhile."""
-        if not isinstance(verdict, Grant):
-            return None
-        if self._closing:
-            return verdict.key
-        index, key = self._proxy.index, verdict.key
-        before = index.held(self).get((key.symbol, key.exchange, key.mode))
-        returned = before.topic.key if before is not None else None
-        index.add(self, key, verdict.topic, feed.broker, self._lane(item), foreign=feed.foreign)
-        if self.paused:
-            self._marks.update(index.pause(self))
-        return returned
-
-    def _lane(self, item: Item) -> LaneKey:
-        options = self._options
-        throttle = item.throttle_ms if item.throttle_ms is not None else options.throttle_ms
-        milliseconds = self._proxy.limits.throttle_ms if throttle is None else throttle
-        return LaneKey(options.format, options.encoding, options.sequence, milliseconds / 1000)
-
-    def _no_room(self) -> RequestError:
-        self._proxy.counters.rate_limited += 1
-        return RequestError(
-            ErrorCode.SUBSCRIPTION_LIMIT,
-            f"this client holds {self._proxy.limits.max_subscriptions} subscriptions, the most that it may: "
-            "unsubscribe some, or open another connection",
-        )
-
-    async def _unsubscribe(self, request_id: Any, items: Sequence[Item], feed: Feed) -> None:
-        successful: list[dict[str, Any]] = []
-        failed: list[dict[str, Any]] = []
-        released = []
-        for item in items:
-            if item.error is not None:
-                failed.append(_failure(item.symbol, item.exchange, item.error))
-                continue
-            held = self._proxy.index.slots(self, item.symbol, item.exchange)
-            slots = held if item.mode is None else [slot for slot in held if slot[2] == item.mode]
-            if not slots:
-                failed.append(_failure(item.symbol, item.exchange, _not_held(item)))
-            for slot in slots:
-                released.append(self._proxy.index.remove(self, slot))
-                successful.append(_released(slot, feed))
-        await feed.unsubscribe([key for key in released if key is not None])
-        status = "success" if not failed else "partial" if successful else "error"
-        self.send(
-            answer(
-                request_id,
-                type="unsubscribe",
-                status=status,
-                message=f"{len(successful)} unsubscribed" + (f", {len(failed)} failed" if failed else ""),
-                successful=successful,
-                failed=failed,
-                broker=feed.broker,
-            )
-        )
-
     async def _command(self, command: Command, feed: Feed) -> None:
         match command.action:
             case "unsubscribe_all":
                 names = dict.fromkeys((slot[0], slot[1]) for slot in self._proxy.index.held(self))
-                await self._unsubscribe(command.request_id, [Item(*name) for name in names], feed)
+                await self._held.unsubscribe(command.request_id, [Item(*name) for name in names], feed)
             case "list_subscriptions":
                 self.send(
-                    answer(command.request_id, type="subscriptions", status="success", subscriptions=self._list(feed))
+                    answer(
+                        command.request_id,
+                        type="subscriptions",
+                        status="success",
+                        subscriptions=self._held.listing(feed),
+                    )
                 )
             case "get_broker_info":
                 self.send(answer(command.request_id, **self._broker_info(feed)))
@@ -504,19 +397,6 @@ class ClientSession(picows.WSListener):
             case _:
                 raise RequestError(ErrorCode.BROKER_ERROR, f"{feed.broker} has no order feed here: only market data")
 
-    def _list(self, feed: Feed) -> list[dict[str, Any]]:
-        return [
-            {
-                "symbol": symbol,
-                "exchange": exchange,
-                "mode": ANSWER_MODES[mode],
-                "depth": held.topic.key.depth,
-                "throttle_ms": round(held.lane.throttle * 1000),
-                "broker": feed.broker,
-            }
-            for (symbol, exchange, mode), held in self._proxy.index.held(self).items()
-        ]
-
     def _broker_info(self, feed: Feed) -> dict[str, Any]:
         status = feed.status
         return {
@@ -532,66 +412,15 @@ class ClientSession(picows.WSListener):
             **feed.info(),
         }
 
-    async def _release_all(self) -> None:
-        """Gives everything back that this client holds."""
-        feed = self.feed
-        index = self._proxy.index
-        released = [index.remove(self, slot) for slot in tuple(index.held(self))]
-        if feed is not None:
-            await feed.unsubscribe([key for key in released if key is not None])
-
     async def farewell(self) -> None:
         """After the connection has gone: waits for the request under way, then gives everything back."""
         if self._worker is not None:
             await asyncio.wait([self._worker])
-        await self._release_all()
+        await self._held.release_all(self.feed)
 
 
 def key_digest(api_key: str) -> bytes:
     return sha256(api_key.encode(errors="surrogatepass")).digest()
 
 
-_PENDING = RequestError(ErrorCode.SERVER_ERROR, "no verdict")
 _CONNECTED = frozenset({"live", "stalled", "market_closed"})
-
-
-def _subscribed(item: Item, verdict: Grant | RequestError, feed: Feed) -> dict[str, Any]:
-    if not isinstance(verdict, Grant):
-        return _failure(item.symbol, item.exchange, verdict)
-    return {
-        "symbol": item.symbol,
-        "exchange": item.exchange,
-        "status": "success",
-        "mode": ANSWER_MODES[verdict.key.mode],
-        "depth": verdict.key.depth,
-        "broker": feed.broker,
-    }
-
-
-def _released(slot: Slot, feed: Feed) -> dict[str, Any]:
-    symbol, exchange, mode = slot
-    return {
-        "symbol": symbol,
-        "exchange": exchange,
-        "status": "success",
-        "mode": ANSWER_MODES[mode],
-        "broker": feed.broker,
-    }
-
-
-def _failure(symbol: str, exchange: str, error: RequestError) -> dict[str, Any]:
-    return {
-        "symbol": symbol,
-        "exchange": exchange,
-        "status": "error",
-        "code": error.code.value,
-        "message": error.message,
-    }
-
-
-def _not_held(item: Item) -> RequestError:
-    what = f" in mode {ANSWER_MODES[item.mode]}" if item.mode is not None else ""
-    return RequestError(
-        ErrorCode.INVALID_PARAMETERS,
-        f"{item.symbol} on {item.exchange} is not subscribed{what} by this client: see list_subscriptions",
-    )

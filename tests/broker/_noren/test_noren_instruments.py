@@ -6,8 +6,9 @@ import zipfile
 import pytest
 
 from broker._noren.list_cases import listed
+from tickmux.broker._list_rows import BadRow
 from tickmux.broker._noren.index_names import index_symbol
-from tickmux.broker._noren.instruments import BadRow, NorenInstruments, expiry_day
+from tickmux.broker._noren.instruments import NorenInstruments, expiry_day
 from tickmux.instrument_list import ListFormatError
 
 CASH = "Exchange,Token,LotSize,Symbol,TradingSymbol,Instrument,TickSize,"

@@ -1,8 +1,6 @@
 """The family's official SDK drives the simulator: what it makes of the frames is what our codec does."""
 
 import asyncio
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 
 from broker._noren.test_noren_simulator import MORNING, expected, instruments
 from broker.vector_cases import same_value
+from support.stranger import converse, stranger
 from tickmux.simulator import load_simulator
 from tickmux.simulator.exchange import Exchange
 from tickmux.tick import Mode
@@ -22,33 +21,12 @@ FIELDS = {
 }  # fmt: skip
 
 
-async def converse(simulator: Any, token: str, wanted: dict[str, list[str]], market: Exchange) -> Any:
+async def session(simulator: Any, token: str, wanted: dict[str, list[str]]) -> Any:
     """What the stranger says of its session: `refused`, or the fields it knows at the end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(STRANGER),
-        simulator.urls["feed"],
-        simulator.credentials["user_id"],
-        token,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=1 << 22,
-    )
-    assert process.stdin and process.stdout
-    try:
-        process.stdin.write(json.dumps(wanted).encode() + b"\n")
-        said = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
-        if said != "snapshots":
-            return said
-        for _ in range(5):
-            market.step(800)
-            await asyncio.sleep(0)
-        simulator.send_garbage('{"t":"om","norenordno":"1"}')
-        return json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    async with stranger(
+        STRANGER, simulator.urls["feed"], simulator.credentials["user_id"], token, stderr=None
+    ) as process:
+        return await converse(process, wanted, simulator, '{"t":"om","norenordno":"1"}')
 
 
 @pytest.mark.parametrize("name", ["shoonya", "zebu"])
@@ -61,7 +39,7 @@ def test_the_sdks_merged_frames_are_what_the_exchange_made(name: str) -> None:
             rows = [row for place, row in enumerate(instruments(name, simulator).values()) if place % 5 == 0]
             scrips = {f"{row.brexchange}|{row.token}": row for row in rows}
             wanted = {"t": list(scrips), "d": list(scrips)}
-            known = await converse(simulator, simulator.credentials["token"], wanted, market)
+            known = await session(simulator, simulator.credentials["token"], wanted)
             for channel, mode in (("t", Mode.QUOTE), ("d", Mode.DEPTH)):
                 assert known[channel].keys() == scrips.keys()
                 for scrip, row in scrips.items():
@@ -89,7 +67,7 @@ def test_the_sdk_is_refused_with_a_wrong_token() -> None:
         simulator = load_simulator("shoonya")(market)
         await simulator.start()
         try:
-            assert await converse(simulator, "wrong", {"t": [], "d": []}, market) == "refused"
+            assert await session(simulator, "wrong", {"t": [], "d": []}) == "refused"
         finally:
             await simulator.stop()
 

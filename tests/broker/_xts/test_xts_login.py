@@ -1,11 +1,7 @@
 """The family's login, each member against a stand-in for its server."""
 
-import base64
-import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import httpx
@@ -13,6 +9,8 @@ import pytest
 
 from broker import vector_cases
 from broker._xts.xts_wire import BINARY, JSON, MEMBERS, run
+from support.rest_server import Asked, RestServer, serving
+from support.web_token import jwt
 from tickmux.broker._xts.login import XtsLogin
 from tickmux.broker._xts.rest import prefix_of
 from tickmux.codec import Credentials
@@ -24,50 +22,23 @@ KEYS = {"app_key": "APPKEY1", "secret_key": "SECRET1"}
 BY_NAME = {member.name: member for member in MEMBERS}
 
 
-def jwt(**claims: Any) -> str:
-    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
-    return f"eyJhbGciOiJIUzI1NiJ9.{body}.c2lnbmF0dXJl"
-
-
-class Server:
-    """Answers POSTs under `prefix` with `status` and `body`, all others with a page not found."""
+class Server(RestServer):
+    """Answers what is asked under `prefix`, all else with a page not found."""
 
     def __init__(self) -> None:
+        super().__init__({"type": "success", "result": {"token": "TOKEN1", "userID": "USER1"}})
         self.prefix = JSON
-        self.status = 200
-        self.body: Any = {"type": "success", "result": {"token": "TOKEN1", "userID": "USER1"}}
-        self.requests: list[tuple[str, dict[str, str], Any]] = []
-        server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                content = self.rfile.read(int(self.headers["Content-Length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                server.requests.append((self.path, headers, json.loads(content)))
-                found = self.path.startswith(f"{server.prefix}/")
-                body = server.body if isinstance(server.body, bytes) else json.dumps(server.body).encode()
-                body = body if found else b"<html>Cannot POST</html>"
-                self.send_response(server.status if found else 404)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.listener = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.listener.server_port}"
+    def answer(self, asked: Asked) -> tuple[int, object]:
+        if asked.method == "POST" and asked.target.startswith(f"{self.prefix}/"):
+            return self.status, self.body
+        return 404, b"<html>Cannot POST</html>"
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    stand_in = Server()
-    thread = threading.Thread(target=stand_in.listener.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stand_in
-    stand_in.listener.shutdown()
-    thread.join()
-    stand_in.listener.server_close()
+    with serving(Server()) as stand_in:
+        yield stand_in
 
 
 def login(member: Broker, url: str, values: dict[str, str] = KEYS) -> Credentials:
@@ -98,7 +69,7 @@ def test_the_keys_make_a_session_with_the_request_that_the_vectors_say(member: B
     made = login(member, server.url + server.prefix)
     assert dict(made.values) == {"token": "TOKEN1", "user_id": "USER1", "prefix": server.prefix}
     assert made.expires_at == NOW.timestamp() + 86_400
-    ((path, headers, body),) = server.requests
+    ((_, path, headers, body),) = server.requests
     assert wanted["url"].endswith(path)
     assert body == wanted["json"]
     assert headers["content-type"] == "application/json"
@@ -129,7 +100,7 @@ def test_a_page_not_found_is_followed_by_one_try_under_the_other_prefix(member: 
 def test_an_address_under_which_nothing_is_found_is_a_matter_of_configuration(server: Server) -> None:
     server.prefix = "/elsewhere"
     assert "wisdom.api" in refusal(BY_NAME["wisdom"], server.url + JSON + "/")
-    assert [path for path, _, _ in server.requests] == [f"{JSON}/auth/login", f"{BINARY}/auth/login"]
+    assert [asked.target for asked in server.requests] == [f"{JSON}/auth/login", f"{BINARY}/auth/login"]
 
 
 @pytest.mark.parametrize("status", [200, 400, 401])
@@ -174,7 +145,7 @@ def test_a_missing_key_is_named(missing: str) -> None:
 
 def test_the_token_says_itself_when_it_ends(server: Server) -> None:
     ends = int(NOW.timestamp()) + 3600
-    server.body = {"type": "success", "result": {"token": jwt(userID="x", exp=ends), "userID": "USER1"}}
+    server.body = {"type": "success", "result": {"token": jwt({"userID": "x", "exp": ends}), "userID": "USER1"}}
     assert login(BY_NAME["iifl"], server.url + JSON).expires_at == ends
 
 
@@ -185,7 +156,18 @@ def flow() -> XtsLogin:
 
 
 @pytest.mark.parametrize(
-    "token", ["bare", "a.b.c", "..", "a.!!!.c", jwt(exp=5), jwt(exp="soon"), jwt(exp=1e300), jwt(), jwt(exp=-1)]
+    "token",
+    [
+        "bare",
+        "a.b.c",
+        "..",
+        "a.!!!.c",
+        jwt({"exp": 5}),
+        jwt({"exp": "soon"}),
+        jwt({"exp": 1e300}),
+        jwt({}),
+        jwt({"exp": -1}),
+    ],
 )
 def test_a_token_without_a_sensible_end_is_good_for_a_day(token: str) -> None:
     made = flow().from_token({"token": token, "user_id": "USER1"}, NOW)

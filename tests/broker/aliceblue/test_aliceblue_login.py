@@ -1,15 +1,14 @@
 """Alice Blue's login: page, user session, its claims; and the WebSocket session before every connection."""
 
 import asyncio
-import base64
 import hashlib
-import json
 from typing import Any
 
 import httpx
 import pytest
 
 from broker._noren.stand_in import NOW, SECRET, TROUBLE, StandIn
+from support.web_token import jwt
 from tickmux.broker.aliceblue import BROKER
 from tickmux.codec import Credentials
 from tickmux.login import LoginFailed
@@ -20,10 +19,6 @@ CALLBACK = {"authCode": "ac", "userId": "1614986"}
 END = int(NOW.timestamp()) + 60 * 86_400
 OK = {"status": "Ok", "message": "Success", "result": [{"Status": "OK"}]}
 NOT_OK = {"status": "Not_Ok", "message": "no session", "result": []}
-
-
-def jwt(claims: Any) -> str:
-    return f"h.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.s"
 
 
 TOKEN = jwt({"ucc": "1614986", "exp": END})

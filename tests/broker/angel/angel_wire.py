@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
 
+from support.simulators import running
 from tickmux.broker.angel import BROKER
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument
@@ -15,23 +15,10 @@ from tickmux.simulator.angel import AngelSimulator
 from tickmux.simulator.exchange import Exchange
 from tickmux.websocket_proxy.upstream import HandshakeRefused, WebSocketLink, connect
 
-MORNING = 1_755_490_500.0
-"""09:45 in India on a Monday, epoch seconds."""
-
-
-@asynccontextmanager
-async def running(exchange: Exchange) -> AsyncIterator[AngelSimulator]:
-    simulator = AngelSimulator(exchange)
-    await simulator.start()
-    try:
-        yield simulator
-    finally:
-        await simulator.stop()
-
 
 def run(scenario: Callable[[AngelSimulator], Coroutine[Any, Any, None]], exchange: Exchange) -> None:
     async def session() -> None:
-        async with running(exchange) as simulator:
+        async with running(AngelSimulator(exchange)) as simulator:
             await scenario(simulator)
 
     asyncio.run(session())

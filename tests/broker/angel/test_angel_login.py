@@ -1,17 +1,14 @@
 """Angel One's login and hand-shake against a stand-in for its servers."""
 
 import asyncio
-import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import httpx
 import pyotp
 import pytest
 
+from support.rest_server import RestServer, serving, url_of_nobody
 from tickmux.broker.angel import BROKER
 from tickmux.broker.angel.login import AngelLogin
 from tickmux.codec import Credentials
@@ -27,42 +24,10 @@ DATA = {"jwtToken": "j.w.t", "refreshToken": "r", "feedToken": "feed-1", "state"
 ACCEPTED = {"status": True, "message": "SUCCESS", "errorcode": "", "data": DATA}
 
 
-class AngelOne:
-    """Answers every POST with `status` and `body`, remembers the requests."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.body: object = ACCEPTED
-        self.requests: list[tuple[str, dict[str, str], Any]] = []
-        angel_one = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                angel_one.requests.append((self.path, headers, sent))
-                body = angel_one.body if isinstance(angel_one.body, bytes) else json.dumps(angel_one.body).encode()
-                self.send_response(angel_one.status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
 @pytest.fixture
-def angel_one() -> Iterator[AngelOne]:
-    stand_in = AngelOne()
-    thread = threading.Thread(target=stand_in.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stand_in
-    stand_in.server.shutdown()
-    thread.join()
-    stand_in.server.server_close()
+def angel_one() -> Iterator[RestServer]:
+    with serving(RestServer(ACCEPTED)) as stand_in:
+        yield stand_in
 
 
 def log_in(url: str, values: dict[str, str] = VALUES) -> Credentials:
@@ -75,11 +40,12 @@ def log_in(url: str, values: dict[str, str] = VALUES) -> Credentials:
     return asyncio.run(run())
 
 
-def test_client_code_pin_and_the_code_of_the_moment_buy_a_session_until_midnight(angel_one: AngelOne) -> None:
+def test_client_code_pin_and_the_code_of_the_moment_buy_a_session_until_midnight(angel_one: RestServer) -> None:
     session = log_in(angel_one.url)
     assert session.values == SESSION
     assert session.expires_at == MIDNIGHT
-    ((path, headers, body),) = angel_one.requests
+    ((method, path, headers, body),) = angel_one.requests
+    assert method == "POST"
     assert path == "/rest/auth/angelbroking/user/v1/loginByPassword"
     assert body == {"clientcode": "A123456", "password": "4711", "totp": pyotp.TOTP(SECRET).at(NOW)}
     assert {name: headers[name] for name in ("x-usertype", "x-sourceid", "x-privatekey", "accept")} == {
@@ -93,20 +59,20 @@ def test_client_code_pin_and_the_code_of_the_moment_buy_a_session_until_midnight
     assert "authorization" not in headers
 
 
-def test_a_typed_code_goes_before_the_stored_secret(angel_one: AngelOne) -> None:
+def test_a_typed_code_goes_before_the_stored_secret(angel_one: RestServer) -> None:
     log_in(angel_one.url, VALUES | {"totp": " 012 345 "})
-    assert angel_one.requests[0][2]["totp"] == "012345"
+    assert angel_one.requests[0].body["totp"] == "012345"
 
 
 @pytest.mark.parametrize(
     "secret", ["jbsw y3dp ehpk 3pxp jbsw y3dp eh", "JBSWY3DP-EHPK3PXP-JBSWY3DPEH", f" {SECRET}== "]
 )
-def test_a_secret_may_be_written_as_pages_show_it(angel_one: AngelOne, secret: str) -> None:
+def test_a_secret_may_be_written_as_pages_show_it(angel_one: RestServer, secret: str) -> None:
     log_in(angel_one.url, VALUES | {"totp_secret": secret})
-    assert angel_one.requests[0][2]["totp"] == pyotp.TOTP(SECRET).at(NOW)
+    assert angel_one.requests[0].body["totp"] == pyotp.TOTP(SECRET).at(NOW)
 
 
-def test_a_token_that_comes_with_its_scheme_is_stored_without(angel_one: AngelOne) -> None:
+def test_a_token_that_comes_with_its_scheme_is_stored_without(angel_one: RestServer) -> None:
     angel_one.body = ACCEPTED | {"data": DATA | {"jwtToken": "Bearer j.w.t"}}
     assert log_in(angel_one.url).values == SESSION
 
@@ -127,7 +93,7 @@ def test_a_token_that_comes_with_its_scheme_is_stored_without(angel_one: AngelOn
         ({"client_code": "A 1"}, "no client code"),
     ],
 )
-def test_what_cannot_log_in_asks_nobody(angel_one: AngelOne, values: dict[str, str], advice: str) -> None:
+def test_what_cannot_log_in_asks_nobody(angel_one: RestServer, values: dict[str, str], advice: str) -> None:
     with pytest.raises(LoginFailed, match=advice):
         log_in(angel_one.url, VALUES | values)
     assert angel_one.requests == []
@@ -160,19 +126,19 @@ def refusal(code: str, message: str) -> dict[str, object]:
         (200, b'{"data":' + b"[" * 100_000, "refused the login"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_no_secret(angel_one: AngelOne, status: int, body: object, advice: str) -> None:
+def test_a_refusal_says_what_to_do_and_no_secret(
+    angel_one: RestServer, status: int, body: object, advice: str
+) -> None:
     angel_one.status, angel_one.body = status, body
     with pytest.raises(LoginFailed, match=advice) as refused:
         log_in(angel_one.url)
-    sent = angel_one.requests[0][2]
+    sent = angel_one.requests[0].body
     assert not any(secret in str(refused.value) for secret in (*VALUES.values(), sent["totp"]))
 
 
 def test_a_server_that_is_not_there_is_a_failed_login() -> None:
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
-        port = closed.server_port
     with pytest.raises(LoginFailed, match="check the network"):
-        log_in(f"http://127.0.0.1:{port}")
+        log_in(url_of_nobody())
 
 
 @pytest.mark.parametrize("jwt", ["j.w.t", " j.w.t\n", "Bearer j.w.t", "bearer  j.w.t"])

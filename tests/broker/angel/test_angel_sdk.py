@@ -11,7 +11,8 @@ from typing import Any
 import logzero
 import pytest
 
-from broker.angel.angel_wire import MORNING, Caller, instruments, request, run
+from broker.angel.angel_wire import Caller, instruments, request, run
+from support.simulators import MORNING
 from tickmux.broker.angel.streaming.angel_mapping import AngelCodec
 from tickmux.instrument import Instrument
 from tickmux.simulator.angel import AngelSimulator

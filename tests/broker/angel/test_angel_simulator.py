@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
@@ -10,9 +10,11 @@ import pyotp
 import pytest
 
 from broker import vector_cases
-from broker.angel.angel_wire import MORNING, Caller, instruments, request, run
+from broker.angel.angel_wire import Caller, instruments, request, run
+from support import vector_market
 from support.feeds import rig
 from support.servers import eventually
+from support.simulators import MORNING
 from tickmux.broker.angel import BROKER
 from tickmux.broker.angel.streaming.angel_mapping import AngelCodec
 from tickmux.codec import Credentials, Event
@@ -27,7 +29,7 @@ from tickmux.simulator.angel import (
     encode_packet,
 )
 from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.security import PRICE_UNIT, Security
 from tickmux.tick import Mode, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable
 
@@ -51,45 +53,12 @@ UNDETERMINED = {1: [(27, 35)], 2: [(27, 35)], 3: [(27, 35), (363, 379)], 4: [(35
 """Bytes of a mode whose values no tick tells: sequence, 52-week prices, the dummy time."""
 
 
-def units(price: float) -> int:
-    return round(price * PRICE_UNIT)
-
-
-def levels(side: list[dict[str, Any]]) -> list[Level]:
-    return [Level(units(level["price"]), level["quantity"], level["orders"]) for level in side]
-
-
 def security_of(expected: dict[str, Any], token: str) -> Security:
-    """The security whose market is what a vector's tick says."""
     exchange = expected["exchange"]
-    index = exchange.endswith("_INDEX")
-    if index:
-        token = token.removeprefix("999")
-    found = Security(
-        symbol=expected["symbol"],
-        exchange=exchange,
-        name=expected["symbol"],
-        kind="INDEX" if index else "EQ",
-        token=int(token),
-        tick=1,
-        expiry=None if index or exchange in ("NSE", "BSE") else datetime(2025, 8, 28, tzinfo=UTC).date(),
-    )
-    found.updated_at = expected["timestamp"]
-    found.traded_at = expected.get("ltt", 0)
-    for field, name in (
-        ("ltp", "ltp"), ("open", "open"), ("high", "high"), ("low", "low"), ("close", "close"),
-        ("upper_circuit", "upper_circuit"), ("lower_circuit", "lower_circuit"),
-    ):  # fmt: skip
-        setattr(found, name, units(expected.get(field, 0)))
-    found.volume = expected.get("volume", 0)
-    found.turnover = units(expected.get("avg_trade_price", 0)) * found.volume
-    found.last_quantity = expected.get("last_trade_quantity", 0)
-    found.total_buy = expected.get("total_buy_quantity", 0)
-    found.total_sell = expected.get("total_sell_quantity", 0)
-    found.oi = expected.get("oi", 0)
-    depth = expected.get("depth", {"buy": [], "sell": []})
-    found.bids, found.asks = levels(depth["buy"]), levels(depth["sell"])
-    return found
+    if exchange.endswith("_INDEX"):
+        return vector_market.security_of(expected, int(token.removeprefix("999")), None)
+    expiry = None if exchange in ("NSE", "BSE") else date(2025, 8, 28)
+    return vector_market.security_of(expected, int(token), expiry)
 
 
 def vector_frames() -> list[Any]:

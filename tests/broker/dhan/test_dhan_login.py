@@ -1,18 +1,16 @@
 """Dhan's logins against a stand-in for its authentication host; the hand-shake and what its refusals mean."""
 
 import asyncio
-import base64
-import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pyotp
 import pytest
 
+from support.rest_server import Asked, RestServer, serving
+from support.web_token import jwt
 from tickmux.broker.dhan import BROKER
 from tickmux.broker.dhan.login import DhanLogin
 from tickmux.broker.dhan.streaming.dhan_adapter import DhanAdapter
@@ -29,44 +27,25 @@ SESSION = {"dhanClientId": "1100000001", "accessToken": "fresh", "expiryTime": "
 CONSENT = {"consentAppId": "c/1", "consentAppStatus": "GENERATED", "status": "success"}
 
 
-class Dhan:
-    """Answers every request with the next of `answers` (the last one for ever), remembers the requests."""
+class Dhan(RestServer):
+    """Answers every request with the next of `answers`, the last one for ever."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.answers: list[tuple[int, object]] = [(200, SESSION)]
-        self.requests: list[tuple[str, str, dict[str, str], dict[str, str]]] = []
-        dhan = self
+        self.asked: list[tuple[str, str, dict[str, str], Mapping[str, str]]] = []
+        self.urls = {"auth": self.url}
 
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                url = urlsplit(self.path)
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                dhan.requests.append((self.command, url.path, dict(parse_qsl(url.query)), headers))
-                status, answer = dhan.answers.pop(0) if len(dhan.answers) > 1 else dhan.answers[0]
-                body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_GET = do_POST = answer
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.urls = {"auth": f"http://127.0.0.1:{self.server.server_port}"}
+    def answer(self, asked: Asked) -> tuple[int, object]:
+        url = urlsplit(asked.target)
+        self.asked.append((asked.method, url.path, dict(parse_qsl(url.query)), asked.headers))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 @pytest.fixture
 def dhan() -> Iterator[Dhan]:
-    stand_in = Dhan()
-    thread = threading.Thread(target=stand_in.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stand_in
-    stand_in.server.shutdown()
-    thread.join()
-    stand_in.server.server_close()
+    with serving(Dhan()) as stand_in:
+        yield stand_in
 
 
 def log_in(urls: dict[str, str], values: dict[str, str], callback: dict[str, str] | None = None) -> Credentials:
@@ -91,7 +70,7 @@ def begin(urls: dict[str, str], values: dict[str, str]) -> str | None:
 def test_the_browser_is_sent_to_a_consent_that_the_api_key_has_asked_for(dhan: Dhan) -> None:
     dhan.answers = [(200, CONSENT)]
     assert begin(dhan.urls, APP) == f"{dhan.urls['auth']}/login/consentApp-login?consentAppId=c%2F1"
-    ((method, path, query, headers),) = dhan.requests
+    ((method, path, query, headers),) = dhan.asked
     assert (method, path, query) == ("POST", "/app/generate-consent", {"client_id": "1100000001"})
     assert (headers["app_id"], headers["app_secret"]) == ("key", "s3cret")
 
@@ -99,7 +78,7 @@ def test_the_browser_is_sent_to_a_consent_that_the_api_key_has_asked_for(dhan: D
 @pytest.mark.parametrize("values", [APP, {"client_id": "1100000001:::key", "api_secret": "s3cret"}])
 def test_the_redirects_token_id_buys_a_token(dhan: Dhan, values: dict[str, str]) -> None:
     credentials = log_in(dhan.urls, values, {"tokenId": "t1"})
-    ((method, path, query, headers),) = dhan.requests
+    ((method, path, query, headers),) = dhan.asked
     assert (method, path, query) == ("GET", "/app/consumeApp-consent", {"tokenId": "t1"})
     assert (headers["app_id"], headers["app_secret"]) == ("key", "s3cret")
     assert dict(credentials.values) == {"client_id": "1100000001", "access_token": "fresh"}
@@ -109,7 +88,7 @@ def test_the_redirects_token_id_buys_a_token(dhan: Dhan, values: dict[str, str])
 def test_where_get_is_not_allowed_post_is_tried(dhan: Dhan) -> None:
     dhan.answers = [(405, b""), (200, SESSION)]
     assert log_in(dhan.urls, APP, {"tokenId": "t1"})["access_token"] == "fresh"
-    assert [(method, query) for method, _, query, _ in dhan.requests] == [
+    assert [(method, query) for method, _, query, _ in dhan.asked] == [
         ("GET", {"tokenId": "t1"}),
         ("POST", {"tokenId": "t1"}),
     ]
@@ -118,7 +97,7 @@ def test_where_get_is_not_allowed_post_is_tried(dhan: Dhan) -> None:
 def test_a_redirect_without_a_token_id_buys_nothing(dhan: Dhan) -> None:
     with pytest.raises(LoginFailed, match="start the login again"):
         log_in(dhan.urls, APP, {"status": "failed"})
-    assert dhan.requests == []
+    assert dhan.asked == []
 
 
 def test_the_session_belongs_to_whoever_logged_in(dhan: Dhan) -> None:
@@ -132,14 +111,14 @@ def test_the_session_belongs_to_whoever_logged_in(dhan: Dhan) -> None:
 def test_pin_and_one_time_password_need_no_browser(dhan: Dhan) -> None:
     assert begin(dhan.urls, TOTP) is None
     assert log_in(dhan.urls, TOTP)["access_token"] == "fresh"
-    ((method, path, query, _),) = dhan.requests
+    ((method, path, query, _),) = dhan.asked
     assert (method, path) == ("POST", "/app/generateAccessToken")
     assert query == {"dhanClientId": "1100000001", "pin": "654321", "totp": pyotp.TOTP(SECRET).at(NOW)}
 
 
 def test_a_one_time_password_may_be_typed_in(dhan: Dhan) -> None:
     log_in(dhan.urls, {**TOTP, "totp_secret": "12 34 56"})
-    assert dhan.requests[0][2]["totp"] == "123456"
+    assert dhan.asked[0][2]["totp"] == "123456"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +137,7 @@ def test_what_is_missing_or_wrong_is_said_before_anybody_is_asked(
 ) -> None:
     with pytest.raises(LoginFailed, match=words):
         log_in(dhan.urls, values, {"tokenId": "t"})
-    assert dhan.requests == []
+    assert dhan.asked == []
 
 
 @pytest.mark.parametrize(
@@ -209,28 +188,19 @@ def test_a_token_lives_a_day_unless_the_broker_says_less(dhan: Dhan, stated: str
 # -- a token from elsewhere ------------------------------------------------------------------------------------
 
 
-def web_token(claims: object) -> str:
-    def part(value: object) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
-
-    return f"{part({'alg': 'HS512'})}.{part(claims)}.c2ln"
-
-
 def paste(token: str, client_id: str = "1100000001") -> Credentials:
     return DhanLogin().from_token({"access_token": token, "client_id": client_id}, NOW)
 
 
 def test_a_pasted_token_says_itself_when_it_expires() -> None:
     expires_at = NOW.timestamp() + 3600
-    credentials = paste(f" {web_token({'exp': expires_at})}\n", "1100000001:::key")
+    credentials = paste(f" {jwt({'exp': expires_at})}\n", "1100000001:::key")
     assert credentials.expires_at == expires_at
     assert credentials["client_id"] == "1100000001"
-    assert credentials["access_token"] == web_token({"exp": expires_at})
+    assert credentials["access_token"] == jwt({"exp": expires_at})
 
 
-@pytest.mark.parametrize(
-    "token", ["opaque", "a.b.c", "a.!!.c", web_token([]), web_token({"exp": "x"}), "e.bnVsbA.x", "é.é.é"]
-)
+@pytest.mark.parametrize("token", ["opaque", "a.b.c", "a.!!.c", jwt([]), jwt({"exp": "x"}), "e.bnVsbA.x", "é.é.é"])
 def test_a_token_that_says_nothing_lives_a_day(token: str) -> None:
     assert paste(token).expires_at == TOMORROW
 
@@ -241,7 +211,7 @@ def test_a_token_that_says_nothing_lives_a_day(token: str) -> None:
         ("", "1100000001", "no access token"),
         ("two words", "1100000001", "no access token"),
         ("token", "", "client id is missing"),
-        (web_token({"exp": 1}), "1100000001", "has expired"),
+        (jwt({"exp": 1}), "1100000001", "has expired"),
     ],
 )
 def test_what_cannot_be_a_session_is_refused(token: str, client_id: str, words: str) -> None:

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 
 from simulator.wire_client import WireClient
 from support.servers import eventually
+from support.stranger import line, stranger, tell
 from tickmux.broker.dhan.streaming.dhan_adapter import DhanAdapter
 from tickmux.instrument import Instrument
 from tickmux.simulator.dhan import CLIENT_ID, DhanSimulator, security_id
@@ -27,39 +26,6 @@ KINDS = {15: "ltp", 17: "quote", 21: "full"}
 END = bytes((7, 8, 0, 0, 0, 0, 0, 0))
 
 Key = tuple[int, int]
-
-
-@asynccontextmanager
-async def stranger(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(STRANGER),
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        limit=1 << 24,
-    )
-    try:
-        yield process
-        await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def tell(process: asyncio.subprocess.Process, wanted: list[tuple[int, str, int]]) -> str:
-    """Gives the stranger its instruments, and returns its first line."""
-    assert process.stdin
-    process.stdin.write(json.dumps(wanted).encode() + b"\n")
-    await process.stdin.drain()
-    return await line(process)
-
-
-async def line(process: asyncio.subprocess.Process) -> str:
-    assert process.stdout
-    return (await process.stdout.readline()).decode().strip()
 
 
 def key(security: Security) -> Key:
@@ -111,7 +77,7 @@ def test_marketfeed_understands_every_instrument_in_every_mode_as_we_do() -> Non
         await ours.subscribe({security: KINDS[code] for security, code in codes.items()})
         wanted = [(SEGMENTS[s.exchange], str(security_id(s)), code) for s, code in codes.items()]
         token = simulator.credentials["access_token"]
-        async with stranger("main", simulator.urls["main"], CLIENT_ID, token) as process:
+        async with stranger(STRANGER, "main", simulator.urls["main"], CLIENT_ID, token) as process:
             assert await tell(process, wanted) == "open"
             await eventually(lambda: sum(len(c.subscriptions) for c in simulator.clients) == 2 * len(served))
             for _ in range(50):
@@ -194,7 +160,7 @@ def test_fulldepth_understands_the_books_as_we_do(levels: int, socket: str, most
         await ours.subscribe(dict.fromkeys(chosen, f"depth{levels}"))
         wanted = [(SEGMENTS[s.exchange], str(security_id(s)), 23) for s in chosen]
         token = simulator.credentials["access_token"]
-        async with stranger(str(levels), simulator.urls[socket], CLIENT_ID, token) as process:
+        async with stranger(STRANGER, str(levels), simulator.urls[socket], CLIENT_ID, token) as process:
             assert await tell(process, wanted) == "open"
             parsed = json.loads(await line(process))
         await simulator.stop()
@@ -220,7 +186,7 @@ def test_the_sdk_is_refused_with_a_wrong_token(socket: str) -> None:
         simulator = DhanSimulator(Exchange())
         await simulator.start()
         url = simulator.urls["main" if socket == "main" else "depth20"]
-        async with stranger(socket, url, CLIENT_ID, "wrong") as process:
+        async with stranger(STRANGER, socket, url, CLIENT_ID, "wrong") as process:
             said = await tell(process, [(1, "3045", 15)])
         await simulator.stop()
         return said

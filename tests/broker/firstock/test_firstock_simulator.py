@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from broker.vector_cases import load, same_value
 from simulator.wire_client import WireClient
+from support.stranger import converse, stranger
 from tickmux.broker.firstock import BROKER
 from tickmux.broker.firstock.streaming.firstock_mapping import KIND
 from tickmux.codec import Credentials, Event
@@ -198,40 +198,19 @@ def test_instrument_lists_are_served_where_they_are_looked_for(market: Exchange)
 # -- the official SDK ------------------------------------------------------------------------------------
 
 
-async def converse(simulator: FirstockSimulator, folder: Path, jkey: str, names: list[str], market: Exchange) -> Any:
+async def session(simulator: FirstockSimulator, folder: Path, jkey: str, names: list[str]) -> Any:
     """What the stranger says: that it was refused, or the fields it knows at the end."""
     (folder / "config.json").write_text(json.dumps({USER_ID: {"jKey": jkey}}))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(STRANGER),
-        urlsplit(simulator.urls["feed"]).netloc,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=folder,
-        limit=1 << 22,
-    )
-    assert process.stdin and process.stdout
-    try:
-        process.stdin.write(json.dumps(names).encode() + b"\n")
-        said = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
-        if said != "snapshots":
-            return said
-        for _ in range(5):
-            market.step(800)
-            await asyncio.sleep(0)
-        simulator.send_garbage('{"norenordno":"1","status":"OPEN"}')
-        return json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    host = urlsplit(simulator.urls["feed"]).netloc
+    async with stranger(STRANGER, host, cwd=folder, stderr=None) as process:
+        return await converse(process, names, simulator, '{"norenordno":"1","status":"OPEN"}')
 
 
 def test_the_sdks_merged_frames_are_what_the_exchange_made(market: Exchange, tmp_path: Path) -> None:
     async def scenario(simulator: FirstockSimulator) -> None:
         rows = [row for place, row in enumerate(listed(simulator).values()) if place % 5 == 0]
         names = {f"{row.brexchange}:{row.token}": row for row in rows}
-        known = await converse(simulator, tmp_path, simulator.credentials["token"], list(names), market)
+        known = await session(simulator, tmp_path, simulator.credentials["token"], list(names))
         assert known.keys() == names.keys()
         for name, row in names.items():
             security = market.find(row.symbol, row.exchange)
@@ -242,6 +221,6 @@ def test_the_sdks_merged_frames_are_what_the_exchange_made(market: Exchange, tmp
 
 def test_the_sdk_is_refused_with_a_wrong_key(market: Exchange, tmp_path: Path) -> None:
     async def scenario(simulator: FirstockSimulator) -> None:
-        assert "unauthenticated" in await converse(simulator, tmp_path, "wrong", [], market)
+        assert "unauthenticated" in await session(simulator, tmp_path, "wrong", [])
 
     run(market, scenario)

@@ -90,6 +90,7 @@ def test_a_wrong_secret_is_refused() -> None:
     [
         ({"state": "somebody-elses"}, "another login"),
         ({"state": ""}, "another login"),
+        ({"state": "स्थिति"}, "another login"),
         ({"auth_code": ""}, "did not confirm"),
         ({"s": "error"}, "did not confirm"),
     ],

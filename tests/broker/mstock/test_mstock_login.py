@@ -1,17 +1,14 @@
 """m.Stock's login against a stand-in for its servers."""
 
 import asyncio
-import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import httpx
 import pyotp
 import pytest
 
+from support.rest_server import Asked, RestServer, serving, url_of_nobody
 from tickmux.broker.mstock.login import MStockLogin
 from tickmux.codec import Credentials
 from tickmux.login import IST, LoginFailed
@@ -28,45 +25,24 @@ def accepted(status: object = "true", **data: object) -> dict[str, object]:
     return {"status": status, "message": "SUCCESS", "errorcode": "", "data": data}
 
 
-class MStock:
-    """Answers each path with its status and body, remembers the requests."""
+class MStock(RestServer):
+    """Answers each path with its status and body."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.answers: dict[str, tuple[int, object]] = {
             LOGIN: (200, accepted(refreshToken="refresh-1")),
             VERIFY: (200, accepted(True, jwtToken="j.w.t", feedToken="f", refreshToken="r")),
         }
-        self.requests: list[tuple[str, dict[str, str], Any]] = []
-        stand_in = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                stand_in.requests.append((self.path, headers, sent))
-                status, answer = stand_in.answers[self.path]
-                body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+    def answer(self, asked: Asked) -> tuple[int, object]:
+        return self.answers[asked.target]
 
 
 @pytest.fixture
 def mstock() -> Iterator[MStock]:
-    stand_in = MStock()
-    thread = threading.Thread(target=stand_in.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stand_in
-    stand_in.server.shutdown()
-    thread.join()
-    stand_in.server.server_close()
+    with serving(MStock()) as stand_in:
+        yield stand_in
 
 
 def log_in(url: str, values: dict[str, str] = VALUES) -> Credentials:
@@ -83,25 +59,25 @@ def test_password_and_the_code_of_the_moment_buy_a_session_for_the_day(mstock: M
     session = log_in(mstock.url)
     assert (session.values, session.expires_at) == (SESSION, NIGHT)
     code = pyotp.TOTP(SECRET).at(NOW)
-    (first, first_headers, opening), (second, second_headers, proof) = mstock.requests
-    assert (first, second) == (LOGIN, VERIFY)
-    assert opening == {"clientcode": "MA123456", "password": "pass word", "totp": code, "state": ""}
-    assert proof == {"refreshToken": "refresh-1", "totp": code}
-    for headers in (first_headers, second_headers):
+    first, second = mstock.requests
+    assert [(asked.method, asked.target) for asked in (first, second)] == [("POST", LOGIN), ("POST", VERIFY)]
+    assert first.body == {"clientcode": "MA123456", "password": "pass word", "totp": code, "state": ""}
+    assert second.body == {"refreshToken": "refresh-1", "totp": code}
+    for headers in (first.headers, second.headers):
         assert (headers["x-mirae-version"], headers["content-type"]) == ("1", "application/json")
-    assert "x-privatekey" not in first_headers
-    assert second_headers["x-privatekey"] == "apikey@1="
+    assert "x-privatekey" not in first.headers
+    assert second.headers["x-privatekey"] == "apikey@1="
 
 
 def test_the_first_answer_may_name_its_token_otherwise(mstock: MStock) -> None:
     mstock.answers[LOGIN] = (200, accepted(True, jwtToken="only-this"))
     assert log_in(mstock.url).values == SESSION
-    assert mstock.requests[1][2]["refreshToken"] == "only-this"
+    assert mstock.requests[1].body["refreshToken"] == "only-this"
 
 
 def test_a_typed_code_goes_before_the_stored_secret(mstock: MStock) -> None:
     log_in(mstock.url, VALUES | {"totp": " 012 345 "})
-    assert {sent["totp"] for _, _, sent in mstock.requests} == {"012345"}
+    assert {asked.body["totp"] for asked in mstock.requests} == {"012345"}
 
 
 @pytest.mark.parametrize(
@@ -152,15 +128,13 @@ def test_a_refusal_says_what_to_do_and_no_secret(
     mstock.answers[path] = (status, body)
     with pytest.raises(LoginFailed, match=advice) as failure:
         log_in(mstock.url)
-    code = mstock.requests[0][2]["totp"]
+    code = mstock.requests[0].body["totp"]
     assert not any(secret in str(failure.value) for secret in (*VALUES.values(), code, "refresh-1"))
 
 
 def test_a_server_that_is_not_there_is_a_failed_login() -> None:
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
-        port = closed.server_port
     with pytest.raises(LoginFailed, match="check the network"):
-        log_in(f"http://127.0.0.1:{port}")
+        log_in(url_of_nobody())
 
 
 @pytest.mark.parametrize("token", ["j.w.t", " j.w.t\n", "Bearer j.w.t", "bearer  j.w.t"])

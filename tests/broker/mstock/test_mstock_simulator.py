@@ -3,8 +3,6 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,9 @@ import pytest
 
 from broker import vector_cases
 from simulator.wire_client import WireClient
+from support import vector_market
 from support.sdk import official_sdk
+from support.simulators import MORNING, running
 from tickmux.broker.mstock import BROKER
 from tickmux.broker.mstock.streaming.mstock_mapping import MODES, MStockCodec
 from tickmux.broker.mstock.streaming.token_trust import TokenTrust
@@ -24,12 +24,10 @@ from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.mstock import API_KEY, CLIENT_CODE, PASSWORD, TOTP_SECRET, MStockSimulator, encode_packet
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.security import PRICE_UNIT, Security
 from tickmux.tick import Tick, tick_fields
 
 SDK = "mStock-TradingApi-B==1.0.5"
-MORNING = 1_755_490_500.0
-"""09:45 in India on a Monday, epoch seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +35,6 @@ def market() -> Exchange:
     exchange = Exchange(seed=7, clock=lambda: MORNING)
     exchange.step(3000)
     return exchange
-
-
-@asynccontextmanager
-async def running(exchange: Exchange) -> AsyncIterator[MStockSimulator]:
-    simulator = MStockSimulator(exchange)
-    await simulator.start()
-    try:
-        yield simulator
-    finally:
-        await simulator.stop()
 
 
 async def call(simulator: MStockSimulator, session: Credentials | None = None) -> tuple[WireClient, MStockCodec]:
@@ -71,39 +59,10 @@ def instruments(simulator: MStockSimulator) -> dict[tuple[str, str], Instrument]
 # -- bytes -----------------------------------------------------------------------------------------------
 
 
-def units(price: float) -> int:
-    return round(price * PRICE_UNIT)
-
-
-def levels(side: list[dict[str, Any]]) -> list[Level]:
-    return [Level(units(level["price"]), level["quantity"], level["orders"]) for level in side]
-
-
 def security_of(expected: dict[str, Any], token: str) -> Security:
-    """The security whose market is what a vector's tick says."""
     exchange = expected["exchange"]
-    index = exchange.endswith("_INDEX")
-    found = Security(
-        symbol=expected["symbol"],
-        exchange=exchange,
-        name=expected["symbol"],
-        kind="INDEX" if index else "EQ",
-        token=int(token.removeprefix("9999") if exchange == "BSE_INDEX" else token),
-        tick=1,
-        expiry=date(2025, 8, 28) if exchange in ("NFO", "BFO") else None,
-    )
-    found.updated_at, found.traded_at = expected["timestamp"], expected.get("ltt", 0)
-    for name in ("ltp", "open", "high", "low", "close", "upper_circuit", "lower_circuit"):
-        setattr(found, name, units(expected.get(name, 0)))
-    found.volume = expected.get("volume", 0)
-    found.turnover = units(expected.get("avg_trade_price", 0)) * found.volume
-    found.last_quantity = expected.get("last_trade_quantity", 0)
-    found.total_buy = expected.get("total_buy_quantity", 0)
-    found.total_sell = expected.get("total_sell_quantity", 0)
-    found.oi = expected.get("oi", 0)
-    depth = expected.get("depth", {"buy": [], "sell": []})
-    found.bids, found.asks = levels(depth["buy"]), levels(depth["sell"])
-    return found
+    number = int(token.removeprefix("9999") if exchange == "BSE_INDEX" else token)
+    return vector_market.security_of(expected, number, date(2025, 8, 28) if exchange in ("NFO", "BFO") else None)
 
 
 def vector_packets() -> list[Any]:
@@ -178,7 +137,7 @@ def test_our_codec_reads_every_instrument_as_the_market_has_it(market: Exchange,
 
 def test_nothing_comes_before_login_and_every_change_after_it(market: Exchange) -> None:
     async def scenario() -> None:
-        async with running(market) as simulator:
+        async with running(MStockSimulator(market)) as simulator:
             client, codec = await call(simulator)
             assert codec.decode(await client.receive()).event is Event.ACK
             sbin = instruments(simulator)["SBIN", "NSE"]
@@ -208,7 +167,7 @@ def test_nothing_comes_before_login_and_every_change_after_it(market: Exchange) 
 
 def test_a_wrong_token_is_complained_about_and_hung_up_on(market: Exchange) -> None:
     async def scenario() -> None:
-        async with running(market) as simulator:
+        async with running(MStockSimulator(market)) as simulator:
             client, codec = await call(simulator, Credentials({"api_key": API_KEY, "access_token": "old"}))
             decoded = codec.decode(await client.receive())
             assert (decoded.event, decoded.restart) == (Event.ERROR, True)
@@ -231,7 +190,7 @@ def test_a_wrong_token_is_complained_about_and_hung_up_on(market: Exchange) -> N
 )
 def test_a_request_that_is_none_gets_an_error_and_costs_nothing(market: Exchange, wrong: str | bytes) -> None:
     async def scenario() -> None:
-        async with running(market) as simulator:
+        async with running(MStockSimulator(market)) as simulator:
             client, codec = await call(simulator)
             await client.receive()
             client.send(wrong)
@@ -247,7 +206,7 @@ def test_a_login_over_http_opens_feed_and_list_and_wrong_values_do_not(market: E
     values = {"api_key": API_KEY, "client_code": CLIENT_CODE, "password": PASSWORD, "totp_secret": TOTP_SECRET}
 
     async def scenario() -> None:
-        async with running(market) as simulator, httpx.AsyncClient(trust_env=False) as http:
+        async with running(MStockSimulator(market)) as simulator, httpx.AsyncClient(trust_env=False) as http:
             login = BROKER.login(simulator.urls)
             old = simulator.credentials
             session = await login.exchange(values, {}, "", http, datetime.now(UTC))
@@ -336,7 +295,7 @@ def test_the_official_sdk_reads_the_same_as_we_do(tmp_path: Path) -> None:
     folder = official_sdk(SDK)
 
     async def scenario() -> None:
-        async with running(exchange) as simulator:
+        async with running(MStockSimulator(exchange)) as simulator:
             listed = list(instruments(simulator).values())
             chosen = [next(one for one in listed if (one.name, one.exchange) == name) for name in CHOSEN]
             client, codec = await call(simulator)

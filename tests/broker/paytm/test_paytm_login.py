@@ -1,18 +1,15 @@
 """Paytm Money's login against a stand-in for its servers."""
 
 import asyncio
-import base64
-import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
+from support.rest_server import RestServer, serving, url_of_nobody
+from support.web_token import jwt
 from tickmux.broker.paytm.login import PaytmLogin
 from tickmux.codec import Credentials
 from tickmux.login import IST, LoginFailed
@@ -24,41 +21,10 @@ CALLBACK = {"success": "true", "requestToken": "request-1", "state": "tickmux"}
 TOKENS = {"access_token": "acc-9", "public_access_token": "pub", "read_access_token": "read"}
 
 
-class PaytmMoney:
-    """Answers every POST with `status` and `body`, remembers the requests."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.body: object = TOKENS
-        self.requests: list[tuple[str, str, Any]] = []
-        stand_in = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                stand_in.requests.append((self.path, self.headers["Content-Type"], sent))
-                body = stand_in.body if isinstance(stand_in.body, bytes) else json.dumps(stand_in.body).encode()
-                self.send_response(stand_in.status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
 @pytest.fixture
-def paytm() -> Iterator[PaytmMoney]:
-    stand_in = PaytmMoney()
-    thread = threading.Thread(target=stand_in.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stand_in
-    stand_in.server.shutdown()
-    thread.join()
-    stand_in.server.server_close()
+def paytm() -> Iterator[RestServer]:
+    with serving(RestServer(TOKENS)) as stand_in:
+        yield stand_in
 
 
 def exchange(url: str, values: dict[str, str] = VALUES, callback: dict[str, str] = CALLBACK) -> Credentials:
@@ -67,11 +33,6 @@ def exchange(url: str, values: dict[str, str] = VALUES, callback: dict[str, str]
             return await PaytmLogin({"api": url}).exchange(values, callback, "", http, NOW)
 
     return asyncio.run(run())
-
-
-def jwt(claims: object) -> str:
-    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    return f"e30.{body}.sig"
 
 
 def test_the_browser_opens_the_login_page_with_the_key() -> None:
@@ -89,16 +50,12 @@ def test_the_browser_opens_the_login_page_with_the_key() -> None:
 
 
 @pytest.mark.parametrize("name", ["requestToken", "request_token"])
-def test_the_request_token_buys_the_feeds_token(paytm: PaytmMoney, name: str) -> None:
+def test_the_request_token_buys_the_feeds_token(paytm: RestServer, name: str) -> None:
     session = exchange(paytm.url, callback={name: " request-1 "})
     assert (session.values, session.expires_at) == ({"public_access_token": "pub"}, NIGHT)
-    assert paytm.requests == [
-        (
-            "/accounts/v2/gettoken",
-            "application/json",
-            {"api_key": "apikey12", "api_secret_key": "top secret", "request_token": "request-1"},
-        )
-    ]
+    ((method, path, headers, body),) = paytm.requests
+    assert (method, path, headers["Content-Type"]) == ("POST", "/accounts/v2/gettoken", "application/json")
+    assert body == {"api_key": "apikey12", "api_secret_key": "top secret", "request_token": "request-1"}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +67,7 @@ def test_the_request_token_buys_the_feeds_token(paytm: PaytmMoney, name: str) ->
     ],
 )
 def test_what_cannot_log_in_asks_nobody(
-    paytm: PaytmMoney, values: dict[str, str], callback: dict[str, str], advice: str
+    paytm: RestServer, values: dict[str, str], callback: dict[str, str], advice: str
 ) -> None:
     with pytest.raises(LoginFailed, match=advice):
         exchange(paytm.url, values, callback)
@@ -135,7 +92,7 @@ def test_what_cannot_log_in_asks_nobody(
         (200, b'{"errors":' + b"[" * 100_000, "no public access token"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_no_secret(paytm: PaytmMoney, status: int, body: object, advice: str) -> None:
+def test_a_refusal_says_what_to_do_and_no_secret(paytm: RestServer, status: int, body: object, advice: str) -> None:
     paytm.status, paytm.body = status, body
     with pytest.raises(LoginFailed, match=advice) as refused:
         exchange(paytm.url)
@@ -143,10 +100,8 @@ def test_a_refusal_says_what_to_do_and_no_secret(paytm: PaytmMoney, status: int,
 
 
 def test_a_server_that_is_not_there_is_a_failed_login() -> None:
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
-        port = closed.server_port
     with pytest.raises(LoginFailed, match="check the network"):
-        exchange(f"http://127.0.0.1:{port}")
+        exchange(url_of_nobody())
 
 
 LATER = NOW.timestamp() + 5 * 3600

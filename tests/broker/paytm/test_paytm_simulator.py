@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,6 +11,8 @@ from picows import WSInvalidStatusError
 
 from broker import vector_cases
 from simulator.wire_client import WireClient
+from support import vector_market
+from support.simulators import MORNING, running
 from tickmux.broker.paytm import BROKER
 from tickmux.broker.paytm.streaming.farewells import Farewells
 from tickmux.broker.paytm.streaming.paytm_mapping import PaytmCodec
@@ -21,11 +21,9 @@ from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.paytm import API_KEY, API_SECRET, PaytmSimulator, encode_packet
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.security import PRICE_UNIT, Security
 from tickmux.tick import tick_fields
 
-MORNING = 1_755_490_500.0
-"""09:45 in India on a Monday, epoch seconds."""
 MODES = {61: "LTP", 62: "QUOTE", 63: "FULL", 64: "LTP", 65: "QUOTE", 66: "FULL"}
 SIZES = {61: 23, 62: 67, 63: 175, 64: 23, 65: 43, 66: 39}
 
@@ -35,16 +33,6 @@ def market() -> Exchange:
     exchange = Exchange(seed=7, clock=lambda: MORNING)
     exchange.step(3000)
     return exchange
-
-
-@asynccontextmanager
-async def running(exchange: Exchange) -> AsyncIterator[PaytmSimulator]:
-    simulator = PaytmSimulator(exchange)
-    await simulator.start()
-    try:
-        yield simulator
-    finally:
-        await simulator.stop()
 
 
 async def call(simulator: PaytmSimulator, session: Credentials | None = None) -> tuple[WireClient, PaytmCodec]:
@@ -65,39 +53,9 @@ def instruments(simulator: PaytmSimulator) -> dict[tuple[str, str], Instrument]:
 # -- bytes -----------------------------------------------------------------------------------------------
 
 
-def units(price: float) -> int:
-    return round(price * PRICE_UNIT)
-
-
-def levels(side: list[dict[str, Any]]) -> list[Level]:
-    return [Level(units(level["price"]), level["quantity"], level["orders"]) for level in side]
-
-
 def security_of(expected: dict[str, Any], token: str) -> Security:
-    """The security whose market is what a vector's tick says."""
-    exchange = expected["exchange"]
-    index = exchange.endswith("_INDEX")
-    found = Security(
-        symbol=expected["symbol"],
-        exchange=exchange,
-        name=expected["symbol"],
-        kind="INDEX" if index else "EQ",
-        token=int(token),
-        tick=1,
-        expiry=date(2026, 12, 29) if exchange in ("NFO", "BFO") else None,
-    )
-    found.updated_at, found.traded_at = expected.get("timestamp", 0), expected.get("ltt", 0)
-    for name in ("ltp", "open", "high", "low", "close"):
-        setattr(found, name, units(expected.get(name, 0)))
-    found.volume = expected.get("volume", 0)
-    found.turnover = units(expected.get("avg_trade_price", 0)) * found.volume
-    found.last_quantity = expected.get("last_trade_quantity", 0)
-    found.total_buy = expected.get("total_buy_quantity", 0)
-    found.total_sell = expected.get("total_sell_quantity", 0)
-    found.oi = expected.get("oi", 0)
-    depth = expected.get("depth", {"buy": [], "sell": []})
-    found.bids, found.asks = levels(depth["buy"]), levels(depth["sell"])
-    return found
+    expiry = date(2026, 12, 29) if expected["exchange"] in ("NFO", "BFO") else None
+    return vector_market.security_of(expected, int(token), expiry)
 
 
 def split(frame: bytes) -> list[bytes]:
@@ -174,7 +132,7 @@ def test_our_codec_reads_every_instrument_as_the_market_has_it(market: Exchange,
 
 def test_a_subscription_yields_a_tick_at_once_and_every_change_until_it_ends(market: Exchange) -> None:
     async def scenario() -> None:
-        async with running(market) as simulator:
+        async with running(PaytmSimulator(market)) as simulator:
             client, codec = await call(simulator)
             listed = instruments(simulator)
             chosen = [listed["ADANIENT", "NSE"], listed["BANKNIFTY", "NSE_INDEX"]]
@@ -220,7 +178,7 @@ RIGHT = {"actionType": "ADD", "modeType": "LTP", "scripType": "EQUITY", "exchang
 )
 def test_a_preference_that_is_none_gets_a_notice_and_costs_nothing(market: Exchange, wrong: Any) -> None:
     async def scenario() -> None:
-        async with running(market) as simulator:
+        async with running(PaytmSimulator(market)) as simulator:
             client, codec = await call(simulator)
             client.send(wrong if isinstance(wrong, str | bytes) else json.dumps(wrong))
             assert codec.decode(await client.receive()).event is Event.ERROR
@@ -233,7 +191,7 @@ def test_a_preference_that_is_none_gets_a_notice_and_costs_nothing(market: Excha
 
 def test_a_dead_token_is_refused_at_the_handshake(market: Exchange) -> None:
     async def scenario() -> None:
-        async with running(market) as simulator:
+        async with running(PaytmSimulator(market)) as simulator:
             client, _ = await call(simulator)
             simulator.expire_token()
             assert await client.ended() is None
@@ -250,7 +208,7 @@ def test_a_login_through_the_browser_opens_the_feed_and_wrong_values_do_not(
     market: Exchange, redirect_url: str
 ) -> None:
     async def scenario() -> None:
-        async with running(market) as simulator, httpx.AsyncClient(trust_env=False) as http:
+        async with running(PaytmSimulator(market)) as simulator, httpx.AsyncClient(trust_env=False) as http:
             simulator.redirect_url = redirect_url
             login = BROKER.login(simulator.urls)
             values = {"api_key": API_KEY, "api_secret": API_SECRET}
@@ -286,7 +244,7 @@ def test_a_login_through_the_browser_opens_the_feed_and_wrong_values_do_not(
 
 def test_the_instrument_list_is_served_where_the_list_is_looked_for(market: Exchange) -> None:
     async def scenario() -> None:
-        async with running(market) as simulator, httpx.AsyncClient(trust_env=False) as http:
+        async with running(PaytmSimulator(market)) as simulator, httpx.AsyncClient(trust_env=False) as http:
             (download,) = BROKER.instruments(simulator.urls).downloads(None)
             data = (await http.get(download.url)).content
             assert [(download.filename, data)] == simulator.instrument_dump()

@@ -1,8 +1,6 @@
 """Upstox's login against a stand-in for its servers."""
 
 import asyncio
-import base64
-import json
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from support.web_token import jwt
 from tickmux.broker.upstox.login import UpstoxLogin
 from tickmux.codec import Credentials
 from tickmux.login import IST, LoginFailed, LoginKind
@@ -142,11 +141,6 @@ def test_an_unreachable_broker_is_said_so() -> None:
 
     with pytest.raises(LoginFailed, match="check the network"):
         asyncio.run(run())
-
-
-def jwt(claims: object) -> str:
-    middle = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    return f"eyJ0eXAiOiJKV1QifQ.{middle}.c2ln"
 
 
 def test_a_pasted_token_lives_as_long_as_it_says_itself() -> None:

@@ -2,16 +2,14 @@
 
 import asyncio
 import hashlib
-import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 
+from support.rest_server import RestServer, serving, url_of_nobody
 from tickmux.broker.zerodha import BROKER
 from tickmux.broker.zerodha.login import ZerodhaLogin
 from tickmux.codec import Credentials
@@ -24,41 +22,10 @@ KEYS = {"api_key": "kitekey", "api_secret": "s3cret"}
 ACCEPTED = {"status": "success", "data": {"access_token": "fresh", "user_id": "AB1234", "login_time": "2025-08-18"}}
 
 
-class Kite:
-    """Answers every POST with `status` and `body`, remembers the requests."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.body: object = ACCEPTED
-        self.requests: list[tuple[str, dict[str, str], dict[str, list[str]]]] = []
-        kite = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                form = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                kite.requests.append((self.path, dict(self.headers), parse_qs(form)))
-                body = kite.body if isinstance(kite.body, bytes) else json.dumps(kite.body).encode()
-                self.send_response(kite.status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
 @pytest.fixture
-def kite() -> Iterator[Kite]:
-    stand_in = Kite()
-    thread = threading.Thread(target=stand_in.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stand_in
-    stand_in.server.shutdown()
-    thread.join()
-    stand_in.server.server_close()
+def kite() -> Iterator[RestServer]:
+    with serving(RestServer(ACCEPTED)) as stand_in:
+        yield stand_in
 
 
 def exchange(url: str, callback: dict[str, str], values: dict[str, str] = KEYS) -> Credentials:
@@ -82,12 +49,12 @@ def test_the_browser_is_sent_to_kites_login_page_with_the_key_alone() -> None:
     assert page == "https://kite.zerodha.com/connect/login?v=3&api_key=a%26b"
 
 
-def test_a_request_token_is_exchanged_with_a_checksum_for_a_session_until_six(kite: Kite) -> None:
+def test_a_request_token_is_exchanged_with_a_checksum_for_a_session_until_six(kite: RestServer) -> None:
     session = exchange(kite.url, {"request_token": "once", "status": "success", "action": "login"})
     assert session.values == {"api_key": "kitekey", "access_token": "fresh", "user_id": "AB1234"}
     assert session.expires_at == SIX_NEXT_MORNING
-    ((path, headers, form),) = kite.requests
-    assert path == "/session/token"
+    ((method, path, headers, form),) = kite.requests
+    assert (method, path) == ("POST", "/session/token")
     assert headers["X-Kite-Version"] == "3"
     assert form == {
         "api_key": ["kitekey"],
@@ -97,7 +64,7 @@ def test_a_request_token_is_exchanged_with_a_checksum_for_a_session_until_six(ki
 
 
 @pytest.mark.parametrize("callback", [{}, {"status": "success"}, {"request_token": "once", "status": "cancelled"}])
-def test_a_login_that_the_browser_did_not_confirm_asks_nobody(kite: Kite, callback: dict[str, str]) -> None:
+def test_a_login_that_the_browser_did_not_confirm_asks_nobody(kite: RestServer, callback: dict[str, str]) -> None:
     with pytest.raises(LoginFailed, match="start the login again"):
         exchange(kite.url, callback)
     assert kite.requests == []
@@ -123,7 +90,7 @@ def error(kind: str, message: str) -> dict[str, str]:
         (200, b'{"data":' + b"[" * 100_000, "no access token"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_no_secret(kite: Kite, status: int, body: object, advice: str) -> None:
+def test_a_refusal_says_what_to_do_and_no_secret(kite: RestServer, status: int, body: object, advice: str) -> None:
     kite.status, kite.body = status, body
     with pytest.raises(LoginFailed, match=advice) as refused:
         exchange(kite.url, {"request_token": "once", "status": "success"})
@@ -131,14 +98,12 @@ def test_a_refusal_says_what_to_do_and_no_secret(kite: Kite, status: int, body: 
 
 
 def test_a_server_that_is_not_there_is_a_failed_login() -> None:
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
-        port = closed.server_port
     with pytest.raises(LoginFailed, match="check the network"):
-        exchange(f"http://127.0.0.1:{port}", {"request_token": "once"})
+        exchange(url_of_nobody(), {"request_token": "once"})
 
 
 @pytest.mark.parametrize("missing", ["api_key", "api_secret"])
-def test_a_missing_key_is_named(kite: Kite, missing: str) -> None:
+def test_a_missing_key_is_named(kite: RestServer, missing: str) -> None:
     with pytest.raises(LoginFailed, match=missing.replace("api_", "API ")):
         exchange(kite.url, {"request_token": "once"}, {**KEYS, missing: " "})
     assert kite.requests == []

@@ -4,15 +4,14 @@ A file is CSV text, often in a zip. A column is known by its name without blanks
 `TradingSymbol` and `Tradingsymbol` are one; a member whose files have no header line names the columns itself.
 """
 
-import csv
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import lru_cache
-from math import isfinite
 from typing import ClassVar
 
+from tickmux.broker._list_rows import MONTHS, BadRow, is_digits, number, split_line
 from tickmux.broker._noren.index_names import index_symbol
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry, format_strike
@@ -39,13 +38,8 @@ _BUCKETS = {
     "BKXFUT": "BANKEX", "BKXOPT": "BANKEX",
     "SX50FUT": "SENSEX50", "SX50OPT": "SENSEX50",
 }  # fmt: skip
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _MOST_BYTES = 512 << 20
 """Of one unpacked file; the largest real one has about 15 MB."""
-
-
-class BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
 
 
 class NorenInstruments(InstrumentList):
@@ -108,8 +102,6 @@ class NorenInstruments(InstrumentList):
                 key = (found.exchange, found.token)
                 if key in seen:
                     raise BadRow("a token that the file had already")
-            except csv.Error:
-                self.skipped["broken quotes"] += 1
             except BadRow as reason:
                 self.skipped[str(reason)] += 1
             else:
@@ -122,11 +114,9 @@ class NorenInstruments(InstrumentList):
                     yield self.index(exchange, token, symbol, symbol, 0.0)
 
     def _row(self, line: str, columns: tuple[str, ...]) -> dict[str, str]:
-        if '"' in line:
-            cells = next(csv.reader((line,), strict=True))
-        else:
-            # Without a header, the last column is the rest of the line: a company's name may have a comma.
-            cells = line.split(",", len(columns) - 1 if self.columns else -1)
+        # Without a header, the last column is the rest of the line: a company's name may have a comma.
+        most_splits = len(columns) - 1 if self.columns else -1
+        cells = split_line(line) if '"' in line else line.split(",", most_splits)
         if len(cells) < len(columns) or any(cell.strip() for cell in cells[len(columns) :]):
             raise BadRow("wrong number of columns")
         return {column: cell.strip() for column, cell in zip(columns, cells, strict=False)}
@@ -140,7 +130,7 @@ class NorenInstruments(InstrumentList):
             try:
                 row = self._row(line, columns)
                 tick = number(row["ticksize"], "tick size")
-            except (BadRow, csv.Error):
+            except BadRow:
                 continue
             if 0 < tick < smallest.get(row["exchange"], float("inf")):
                 smallest[row["exchange"]] = tick
@@ -152,7 +142,7 @@ class NorenInstruments(InstrumentList):
         """One row in our terms; raises BadRow."""
         exchange, kind = row["exchange"], row.get("instrument", "").upper()
         token = row["token"].removesuffix(".0")
-        if not (token.isascii() and token.isdecimal()):
+        if not is_digits(token):
             raise BadRow("no token")
         if not row["tradingsymbol"]:
             raise BadRow("no trading symbol")
@@ -245,7 +235,7 @@ class NorenInstruments(InstrumentList):
         if strike:
             stem = brsymbol.removesuffix("CE").removesuffix("PE").removesuffix(".00").removesuffix(".0")
             stem = stem.removesuffix(format_strike(strike))
-        year, month = f"{day.year % 100:02d}", _MONTHS[day.month - 1]
+        year, month = f"{day.year % 100:02d}", MONTHS[day.month - 1]
         for tail in (
             f"{day.day:02d}{month}{year}",
             year + month,
@@ -280,22 +270,11 @@ def expiry_day(text: str) -> date:
     parts = text.upper().split("-") if "-" in text else [text[:2], text[2:4], text[4:]]
     if len(parts) == 3 and len(parts[0]) == 4:
         parts.reverse()
-    if len(parts) == 3 and parts[1] in _MONTHS:
-        parts[1] = f"{_MONTHS.index(parts[1]) + 1:02d}"
-    if [len(part) for part in parts] != [2, 2, 4] or not all(part.isascii() and part.isdecimal() for part in parts):
+    if len(parts) == 3 and parts[1] in MONTHS:
+        parts[1] = f"{MONTHS.index(parts[1]) + 1:02d}"
+    if [len(part) for part in parts] != [2, 2, 4] or not all(is_digits(part) for part in parts):
         raise BadRow("bad expiry" if text else "no expiry")
     try:
         return date(int(parts[2]), int(parts[1]), int(parts[0]))
     except ValueError:
         raise BadRow("bad expiry") from None
-
-
-def number(text: str, what: str) -> float:
-    """A number of rupees or units, not negative; an empty cell is 0."""
-    try:
-        found = float(text or 0)
-    except ValueError:
-        found = -1.0
-    if found < 0 or not isfinite(found):
-        raise BadRow(f"bad {what}")
-    return found

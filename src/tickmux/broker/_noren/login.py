@@ -13,6 +13,9 @@ import httpx
 import msgspec
 import pyotp
 
+from tickmux.broker import _login_http
+from tickmux.broker._login_values import needed
+from tickmux.broker._rest_answers import read_object
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
 
@@ -42,13 +45,6 @@ Answer = Mapping[str, Any]
 def sha256(text: str) -> str:
     """Lower-case hex, the form of every checksum of the family."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def needed(values: Mapping[str, str], name: str, label: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {label} is missing")
-    return value
 
 
 def text_of(answer: Answer, *names: str) -> str:
@@ -81,23 +77,10 @@ def one_time_code(values: Mapping[str, str], broker: str, now: datetime) -> str:
 
 async def ask(http: httpx.AsyncClient, broker: str, method: str, url: str, **request: Any) -> Answer:
     """The broker's answer as a JSON object, whatever its HTTP status; raises LoginFailed where it has none."""
-    try:
-        response = await http.request(method, url, **request)
-    except httpx.HTTPError as error:
-        raise LoginFailed(
-            f"{broker} cannot be reached ({type(error).__name__}): check the network, then log in again"
-        ) from error
-    if response.status_code == 429:
-        raise LoginFailed(f"{broker} is refusing logins for now (too many requests): wait a minute, then try again")
-    if response.status_code >= 500:
-        raise LoginFailed(
-            f"{broker} has a problem of its own (HTTP {response.status_code}): try again in a few minutes"
-        )
-    try:
-        answer = msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        answer = None
-    return answer if isinstance(answer, dict) else {}
+    response = await _login_http.ask(http, broker, method, url, **request)
+    if advice := _login_http.trouble(broker, response.status_code):
+        raise LoginFailed(advice)
+    return read_object(response.content)
 
 
 class NorenLogin(LoginFlow):

@@ -5,14 +5,12 @@ they are; columns are counted from the left, since newer masters append some.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import date
-from functools import lru_cache
-from math import isfinite
 from typing import Any, ClassVar
 
 import msgspec
 
 from tickmux.broker._index_names import bse_index_symbol
+from tickmux.broker._list_rows import BadRow, instruments, is_digits, iso_day, number
 from tickmux.broker._xts.adapter import XtsAdapter
 from tickmux.broker._xts.messages import SEGMENT_OF, SEGMENTS, digits
 from tickmux.broker._xts.rest import INDEX_LIST, MASTER, with_prefix
@@ -37,10 +35,6 @@ class _Answer(msgspec.Struct):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-
-
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
 
 
 class XtsInstruments(InstrumentList):
@@ -101,32 +95,20 @@ class XtsInstruments(InstrumentList):
         raise ListFormatError(f"{filename} is not {self.adapter.display_name}'s instrument list but {kind}")
 
     def _master(self, text: str) -> Iterator[Instrument]:
-        for line in text.split("\n"):
-            if not line.strip():
-                continue
-            try:
-                instrument = _instrument(line.rstrip("\r").split("|"))
-                if instrument.is_index:
-                    self._claim(instrument)
-            except _BadRow as reason:
-                self.skipped[str(reason)] += 1
-            else:
-                yield instrument
+        def read(line: str) -> Instrument:
+            instrument = _instrument(line.rstrip("\r").split("|"))
+            return self._claimed(instrument) if instrument.is_index else instrument
+
+        return instruments(filter(str.strip, text.split("\n")), read, self.skipped)
 
     def _index_list(self, names: list[Any], brexchange: str) -> Iterator[Instrument]:
-        for entry in names:
-            try:
-                instrument = _listed_index(entry, brexchange)
-                self._claim(instrument)
-            except _BadRow as reason:
-                self.skipped[str(reason)] += 1
-            else:
-                yield instrument
+        return instruments(names, lambda entry: self._claimed(_listed_index(entry, brexchange)), self.skipped)
 
-    def _claim(self, index: Instrument) -> None:
+    def _claimed(self, index: Instrument) -> Instrument:
         if (index.brexchange, index.token) in self._indices:
-            raise _BadRow("index that the other list has too")
+            raise BadRow("index that the other list has too")
         self._indices.add((index.brexchange, index.token))
+        return index
 
 
 def _is_row(line: str) -> bool:
@@ -154,8 +136,8 @@ def _index_symbol(brexchange: str, name: str) -> str:
 def _listed_index(entry: object, brexchange: str) -> Instrument:
     name, mark, token = entry.rpartition("_") if isinstance(entry, str) else ("", "", "")
     name = name.strip()
-    if not mark or not name or not (token.isascii() and token.isdigit()):
-        raise _BadRow("index without a name or an id")
+    if not mark or not name or not is_digits(token):
+        raise BadRow("index without a name or an id")
     return Instrument(
         symbol=_index_symbol(brexchange, name),
         exchange=_INDEX_EXCHANGES[brexchange],
@@ -169,39 +151,40 @@ def _listed_index(entry: object, brexchange: str) -> Instrument:
 
 
 def _instrument(row: list[str]) -> Instrument:
-    """One row in our terms; raises _BadRow."""
+    """One row in our terms; raises BadRow."""
     if len(row) < _LEAST_COLUMNS:
-        raise _BadRow("too few columns")
+        raise BadRow("too few columns")
     brexchange, token, kind, name, series = row[0], row[1], row[2], row[3].strip(), row[5].strip()
     exchange = _EXCHANGES.get(brexchange, "")
     if not exchange:
-        raise _BadRow("segment that is not served")
-    if not (token.isascii() and token.isdigit()):
-        raise _BadRow("no instrument id")
+        raise BadRow("segment that is not served")
+    if not is_digits(token):
+        raise BadRow("no instrument id")
     if not name:
-        raise _BadRow("no name")
+        raise BadRow("no name")
     if kind == _SPREAD:
-        raise _BadRow("spread")
+        raise BadRow("spread")
     expiry, strike = "", 0.0
     if brexchange in _INDEX_EXCHANGES:
         symbol, brsymbol, kind = name, row[14].strip(), "EQ"
         if brexchange == "BSECM" and series == "SPOT":
             exchange, symbol, kind = _INDEX_EXCHANGES[brexchange], _index_symbol(brexchange, name), "INDEX"
         elif brexchange == "NSECM" and series != "EQ":
-            raise _BadRow("series that is not served")
+            raise BadRow("series that is not served")
     else:
         brsymbol = row[4].strip()
         is_option = kind == _OPTION or (kind != _FUTURE and series.startswith(_OPTION_SERIES))
         if not is_option and kind != _FUTURE and not series.startswith(_FUTURE_SERIES):
-            raise _BadRow("unknown kind of contract")
+            raise BadRow("unknown kind of contract")
         if len(row) < (_LEAST_OF_AN_OPTION if is_option else _LEAST_OF_A_FUTURE):
-            raise _BadRow("too few columns")
-        day, expiry = _expiry(row[16].strip())
+            raise BadRow("too few columns")
+        day = iso_day(row[16].strip()[:10])  # of `2025-08-28T14:30:00`, as the exchange's clock shows it
+        expiry = format_expiry(day)
         kind = "FUT"
         if is_option:
-            strike, kind = _number(row[17], "strike"), _OPTION_TYPES.get(row[18].strip(), "")
+            strike, kind = number(row[17].strip(), "strike"), _OPTION_TYPES.get(row[18].strip(), "")
             if not strike or not kind:
-                raise _BadRow("option without a strike or a type")
+                raise BadRow("option without a strike or a type")
         symbol = derivative_symbol(name, day, kind, strike)
     return Instrument(
         symbol=symbol,
@@ -212,30 +195,7 @@ def _instrument(row: list[str]) -> Instrument:
         name=name,
         expiry=expiry,
         strike=strike,
-        lotsize=int(_number(row[12], "lot size")),
+        lotsize=int(number(row[12].strip(), "lot size")),
         instrumenttype=kind,
-        tick_size=_number(row[11], "tick size"),
+        tick_size=number(row[11].strip(), "tick size"),
     )
-
-
-@lru_cache(maxsize=4096)
-def _expiry(text: str) -> tuple[date, str]:
-    """The day of `2025-08-28T14:30:00`, as the exchange's clock shows it, and how our rows spell it."""
-    try:
-        day = date.fromisoformat(text[:10])
-    except ValueError:
-        raise _BadRow("bad expiry") from None
-    if day.isoformat() != text[:10]:  # ISO's other spellings are none of this list's
-        raise _BadRow("bad expiry")
-    return day, format_expiry(day)
-
-
-def _number(text: str, what: str) -> float:
-    """A number of rupees or units, not negative; an empty cell is 0."""
-    try:
-        number = float(text.strip() or 0)
-    except ValueError:
-        number = -1.0
-    if number < 0 or not isfinite(number):
-        raise _BadRow(f"bad {what}")
-    return number

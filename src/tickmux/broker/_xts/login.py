@@ -5,15 +5,15 @@ by a reconnect; the token is kept and used until the broker refuses it. `Credent
 and `prefix`, under which the session was made and has to be used.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
 
 import httpx
-import msgspec
 
+from tickmux.broker._jwt import stated_end
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_values import needed
 from tickmux.broker._xts.adapter import XtsAdapter
 from tickmux.broker._xts.rest import LOGIN, Verdict, login_body, other_prefix, prefix_of, read_answer, with_prefix
 from tickmux.codec import Credentials
@@ -28,10 +28,6 @@ _LABELS = {
     "token": "token",
     "user_id": "user ID",
 }
-
-
-class _Claims(msgspec.Struct):
-    exp: float = 0.0
 
 
 class XtsLogin(LoginFlow):
@@ -61,7 +57,8 @@ class XtsLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        app_key, secret_key = _given(values, "app_key"), _given(values, "secret_key")
+        app_key = needed(values, "app_key", _LABELS["app_key"])
+        secret_key = needed(values, "secret_key", _LABELS["secret_key"])
         body = login_body(app_key, secret_key, self.adapter.login_source)
         api = self.urls["api"].rstrip("/")
         answer = await self._post(http, api, body)
@@ -75,13 +72,7 @@ class XtsLogin(LoginFlow):
         return Credentials({"token": token, "user_id": user_id, "prefix": prefix_of(api)}, _expiry(token, now))
 
     async def _post(self, http: httpx.AsyncClient, api: str, body: Mapping[str, str]) -> httpx.Response:
-        try:
-            return await http.post(f"{api}{LOGIN}", json=body)
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"{self.adapter.display_name} cannot be reached ({type(error).__name__}): check the network, "
-                "then log in again"
-            ) from None
+        return await ask(http, self.adapter.display_name, "POST", f"{api}{LOGIN}", json=body)
 
     def _result(self, response: httpx.Response, secrets: tuple[str, ...]) -> Mapping[str, object]:
         """The answer's `result`, or the LoginFailed that says what to do about a refusal."""
@@ -91,10 +82,8 @@ class XtsLogin(LoginFlow):
                 f"{name} has no market-data login at {response.url.host} (HTTP 404): the broker may have moved; "
                 f"set {self.adapter.name}.api in BROKER_URLS to the address that it names"
             )
-        if status == 429:
-            raise LoginFailed(f"{name} is refusing logins for now (too many requests): wait a minute, then try again")
-        if status >= 500:
-            raise LoginFailed(f"{name} has a problem of its own (HTTP {status}): try again in a few minutes")
+        if advice := trouble(name, status):
+            raise LoginFailed(advice)
         answer = read_answer(status, response.content)
         if answer.verdict is Verdict.ACCEPTED:
             return answer.result
@@ -107,26 +96,14 @@ class XtsLogin(LoginFlow):
         )
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        token, user_id = _given(values, "token"), _given(values, "user_id")
+        token, user_id = needed(values, "token", _LABELS["token"]), needed(values, "user_id", _LABELS["user_id"])
         if any(char.isspace() for char in token + user_id) or not (token + user_id).isascii():
             raise LoginFailed("this is no token and user ID: copy them again, each without spaces and line breaks")
         found = {"token": token, "user_id": user_id, "prefix": prefix_of(self.urls["api"])}
         return Credentials(found, _expiry(token, now))
 
 
-def _given(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {_LABELS[name]} is missing")
-    return value
-
-
 def _expiry(token: str, now: datetime) -> float:
-    """When the token ends by its own word, else a day from now. The signature is the broker's business."""
-    claims = token.split(".")[1:2]
-    try:
-        padded = claims[0] + "=" * (-len(claims[0]) % 4)
-        expires = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Claims).exp
-    except (IndexError, binascii.Error, msgspec.DecodeError, UnicodeError, ValueError, RecursionError):
-        expires = 0.0
+    """When the token ends by its own word, else a day from now."""
+    expires = stated_end(token) or 0.0
     return expires if now.timestamp() < expires < _MOST_SECONDS else now.timestamp() + _DAY

@@ -2,8 +2,9 @@
 
 from datetime import date
 
+from tickmux.broker._list_rows import BadRow, is_digits
 from tickmux.broker._noren.index_names import index_symbol
-from tickmux.broker._noren.instruments import BadRow, NorenInstruments, Row
+from tickmux.broker._noren.instruments import NorenInstruments, Row
 from tickmux.broker.aliceblue.streaming.aliceblue_adapter import AliceBlueAdapter
 from tickmux.instrument import Instrument
 
@@ -31,7 +32,7 @@ class AliceBlueInstruments(NorenInstruments):
         exchange, name, token = row["exchange"].upper(), row["symbol"], row["token"].removesuffix(".0")
         if len(token) == 8:
             token = token.removeprefix(_INDEX_PREFIX)
-        if not (token.isascii() and token.isdecimal()):
+        if not is_digits(token):
             raise BadRow("no token")
         if exchange not in ("NSE", "BSE", "MCX"):
             raise BadRow("unknown exchange")

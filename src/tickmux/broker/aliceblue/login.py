@@ -1,7 +1,5 @@
 """Alice Blue's login: the browser gives a code, which buys the user session, a JWT (specification section 2)."""
 
-import base64
-import binascii
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,10 +8,16 @@ from urllib.parse import quote, urlencode
 import httpx
 import msgspec
 
-from tickmux.broker._noren.login import Answer, NorenLogin, ask, needed, sha256, succeeded, text_of
+from tickmux.broker._jwt import read_claims, stated_end
+from tickmux.broker._login_values import needed
+from tickmux.broker._noren.login import Answer, NorenLogin, ask, sha256, succeeded, text_of
 from tickmux.broker.aliceblue.streaming.aliceblue_adapter import AliceBlueAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed
+
+
+class _Claims(msgspec.Struct):
+    ucc: Any = None
 
 
 class AliceBlueLogin(NorenLogin):
@@ -54,32 +58,26 @@ class AliceBlueLogin(NorenLogin):
                 "Alice Blue refused the login, whose code is good for one use: check the API secret and that the API "
                 "key has not expired, then log in again"
             )
-        return self._session(token, text_of(answer, "clientId") or _claims(token).get("ucc") or user, now)
+        return self._session(token, text_of(answer, "clientId") or _account(token) or user, now)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
         token = needed(values, "token", "user session").removeprefix("Bearer ").strip()
-        user = values.get("user_id", "").strip() or text_of(_claims(token), "ucc")
+        user = values.get("user_id", "").strip() or _account(token)
         pasted = super().from_token({"user_id": user, "token": token}, now)
         return self._session(token, pasted["user_id"], now)
 
-    def _session(self, token: str, user: object, now: datetime) -> Credentials:
+    def _session(self, token: str, user: str, now: datetime) -> Credentials:
         """Until the JWT's claim says; it may die earlier, which only a refusal tells."""
-        end = _claims(token).get("exp")
-        ends_at = float(end) if isinstance(end, int | float) and now.timestamp() < end < 1e11 else None
-        return Credentials({"user_id": str(user).upper(), "token": token}, ends_at)
+        end = stated_end(token) or 0.0
+        ends_at = end if now.timestamp() < end < 1e11 else None
+        return Credentials({"user_id": user.upper(), "token": token}, ends_at)
 
 
 def _first(result: object) -> Answer:
     return result[0] if isinstance(result, list) and result and isinstance(result[0], dict) else {}
 
 
-def _claims(token: str) -> dict[str, Any]:
-    """The claims of a JWT, unverified; empty if it is none."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
+def _account(token: str) -> str:
+    """The client id that a session names; empty where it names none."""
+    claims = read_claims(token, _Claims)
+    return text_of({"ucc": claims.ucc}, "ucc") if claims else ""

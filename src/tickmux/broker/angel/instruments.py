@@ -8,17 +8,17 @@ from math import inf, isfinite
 
 import msgspec
 
+from tickmux.broker._list_rows import MONTHS, BadRow, JsonArray
 from tickmux.broker.angel.streaming.angel_adapter import AngelAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
-from tickmux.instrument_list import Download, InstrumentList, ListFormatError
+from tickmux.instrument_list import Download, InstrumentList
 
 _INDEX_EXCHANGES = {"NSE": "NSE_INDEX", "BSE": "BSE_INDEX", "MCX": "MCX_INDEX"}
 _CASH = frozenset({"NSE", "BSE"})
 _DERIVATIVES = frozenset({"NFO", "BFO", "CDS", "MCX"})
 _CURRENCY_OPTIONS = frozenset({"OPTCUR", "OPTIRC"})
 _PAISE, _CURRENCY = 100, 10_000_000
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 _INDEX_NAMES = {
     "NIFTY50": "NIFTY",
@@ -51,14 +51,6 @@ class _Row(msgspec.Struct):
     tick_size: _Number = None
 
 
-_read_row = msgspec.json.Decoder(_Row).decode
-_read_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
-
-
 class AngelInstruments(InstrumentList):
     """The list of all exchanges, rebuilt daily and complete after 08:00 IST. It needs no login."""
 
@@ -69,24 +61,14 @@ class AngelInstruments(InstrumentList):
         return [Download(url=self.urls["instruments"], filename="OpenAPIScripMaster.json")]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
-        try:
-            rows = _read_array(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            kind = "an error answer" if data.lstrip()[:1] in (b"{", b"<") else "another file, or a part of it"
-            raise ListFormatError(f"{filename} is not Angel One's instrument list but {kind}") from None
-        if not any(_readable(row) for row in rows[:1000]):
-            raise ListFormatError(f"{filename} has no row of Angel One's instrument list")
-        return self._rows(rows)
+        return self._rows(JsonArray(data, _Row, filename, "Angel One's instrument list"))
 
-    def _rows(self, rows: list[msgspec.Raw]) -> Iterator[Instrument]:
+    def _rows(self, table: JsonArray[_Row]) -> Iterator[Instrument]:
         series = _SeriesNames()
-        for raw in rows:
+        for raw in table.rows:
             try:
-                row = _read_row(raw)
-                instrument = _instrument(row)
-            except (msgspec.DecodeError, UnicodeError):
-                self.skipped["not in the list's format"] += 1
-            except _BadRow as reason:
+                instrument = _instrument(table.read(raw))
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
             else:
                 if instrument.exchange != "NSE" or series.is_plain(instrument):
@@ -130,43 +112,35 @@ def _bearer(members: list[tuple[str, Instrument]]) -> tuple[str, Instrument] | N
     return None
 
 
-def _readable(raw: msgspec.Raw) -> bool:
-    try:
-        _read_row(raw)
-    except (msgspec.DecodeError, UnicodeError):
-        return False
-    return True
-
-
 def _instrument(row: _Row) -> Instrument:
-    """One row in our terms, NSE's cash symbols with their series but for EQ; raises _BadRow."""
+    """One row in our terms, NSE's cash symbols with their series but for EQ; raises BadRow."""
     exchange = brexchange = row.exch_seg
     kind = row.instrumenttype or ""
     token = str(row.token)
     brsymbol = row.symbol.strip()
     name = (row.name or "").strip()
     if brexchange not in _CASH and brexchange not in _DERIVATIVES:
-        raise _BadRow("exchange that is not served")
+        raise BadRow("exchange that is not served")
     if not (token.isascii() and token.isalnum() and len(token) <= 25):
-        raise _BadRow("no token")
+        raise BadRow("no token")
     if not brsymbol:
-        raise _BadRow("no symbol")
+        raise BadRow("no symbol")
     expiry, strike = "", 0.0
     if kind == "AMXIDX":
         exchange = _INDEX_EXCHANGES.get(brexchange, "")
         symbol = _index_symbol(name)
         kind = "INDEX"
         if not exchange or not symbol:
-            raise _BadRow("index that is not served")
+            raise BadRow("index that is not served")
     elif not kind and brexchange in _CASH:
         symbol = brsymbol.removesuffix("-EQ") if brexchange == "NSE" else brsymbol
         kind = "EQ"
         if not symbol:
-            raise _BadRow("no symbol")
+            raise BadRow("no symbol")
     elif kind[:3] in ("FUT", "OPT") and brexchange in _DERIVATIVES:
         # The broker's own symbol is never parsed: outside NFO its date takes many forms.
         if not name:
-            raise _BadRow("derivative without an underlying")
+            raise BadRow("derivative without an underlying")
         day, expiry = _expiry(row.expiry or "")
         if kind[:3] == "FUT":
             kind = "FUT"
@@ -174,12 +148,12 @@ def _instrument(row: _Row) -> Instrument:
             strike = _number(row.strike, "strike") / (_CURRENCY if kind in _CURRENCY_OPTIONS else _PAISE)
             kind = brsymbol[-2:].upper()
             if not strike:
-                raise _BadRow("bad strike")
+                raise BadRow("bad strike")
             if kind not in ("CE", "PE"):
-                raise _BadRow("option that is neither call nor put")
+                raise BadRow("option that is neither call nor put")
         symbol = derivative_symbol(name, day, kind, strike)
     else:
-        raise _BadRow("instrument type that is not served")
+        raise BadRow("instrument type that is not served")
     return Instrument(
         symbol=symbol,
         exchange=exchange,
@@ -206,9 +180,9 @@ def _expiry(text: str) -> tuple[date, str]:
     try:
         if len(text) != 9 or not text.isascii() or not (text[:2] + text[5:]).isdigit():
             raise ValueError
-        day = date(int(text[5:]), _MONTHS.index(text[2:5].upper()) + 1, int(text[:2]))
+        day = date(int(text[5:]), MONTHS.index(text[2:5].upper()) + 1, int(text[:2]))
     except ValueError:
-        raise _BadRow("bad expiry") from None
+        raise BadRow("bad expiry") from None
     return day, format_expiry(day)
 
 
@@ -219,5 +193,5 @@ def _number(value: _Number, what: str) -> float:
     except (ValueError, OverflowError):
         number = inf
     if not isfinite(number):
-        raise _BadRow(f"bad {what}")
+        raise BadRow(f"bad {what}")
     return max(number, 0.0)

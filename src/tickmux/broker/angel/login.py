@@ -3,15 +3,16 @@
 `Credentials.values` has `api_key`, `client_code`, `jwt` (without `Bearer`) and `feed_token`.
 """
 
-import binascii
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import httpx
 import msgspec
-import pyotp
 
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_values import header_word, needed, one_time_code, without_bearer
+from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.angel.streaming.angel_adapter import AngelAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
@@ -92,69 +93,28 @@ class AngelLogin(LoginFlow):
         now: datetime,
     ) -> Credentials:
         api_key, client_code = _header_text(values, "api_key"), _header_text(values, "client_code")
-        body = {"clientcode": client_code, "password": _given(values, "pin"), "totp": _one_time_code(values, now)}
+        pin = needed(values, "pin", _LABELS["pin"])
+        code = one_time_code(values, now, "the TOTP code is missing: type it, or store the TOTP secret")
+        body = {"clientcode": client_code, "password": pin, "totp": code}
         headers = {**_HEADERS, "X-PrivateKey": api_key}
-        try:
-            response = await http.post(f"{self.urls['api']}{_PATH}", json=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"Angel One cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from None
+        response = await ask(http, "Angel One", "POST", f"{self.urls['api']}{_PATH}", json=body, headers=headers)
         session = _session(response)
         made = {"api_key": api_key, "client_code": client_code, "jwt": session.jwt, "feed_token": session.feed_token}
         return self.from_token(made, now)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
         found = {name: _header_text(values, name) for name in ("api_key", "client_code", "feed_token")}
-        found["jwt"] = _header_text({"jwt": _without_bearer(values.get("jwt", ""))}, "jwt")
+        found["jwt"] = _header_text({"jwt": without_bearer(values.get("jwt", ""))}, "jwt")
         return Credentials(found, next_ist(0, 0, now))
 
 
-def _given(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {_LABELS[name]} is missing")
-    return value
-
-
 def _header_text(values: Mapping[str, str], name: str) -> str:
-    """What travels as an HTTP header: one word of visible ASCII."""
-    value = _given(values, name)
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise LoginFailed(f"this is no {_LABELS[name]}: copy it again, without spaces and line breaks")
-    return value
-
-
-def _without_bearer(token: str) -> str:
-    words = token.split()
-    return " ".join(words[1:] if words and words[0].lower() == "bearer" else words)
-
-
-def _one_time_code(values: Mapping[str, str], now: datetime) -> str:
-    """The code that was typed, else the one that the stored secret makes now."""
-    typed = "".join(values.get("totp", "").split())
-    if typed:
-        if len(typed) != 6 or not (typed.isascii() and typed.isdigit()):
-            raise LoginFailed("a TOTP code has 6 digits")
-        return typed
-    secret = "".join(values.get("totp_secret", "").split()).replace("-", "").upper().rstrip("=")
-    if not secret:
-        raise LoginFailed("the TOTP code is missing: type it, or store the TOTP secret")
-    try:
-        return pyotp.TOTP(secret).at(now)
-    except (binascii.Error, ValueError):
-        raise LoginFailed(
-            "the TOTP secret is not one: it is the text beside the QR code (letters and the digits 2 to 7), "
-            "not a 6-digit code"
-        ) from None
+    return header_word(values, name, _LABELS[name])
 
 
 def _session(response: httpx.Response) -> _Session:
     """The session in the answer, or the LoginFailed that says what to do about a refusal."""
-    try:
-        answer = msgspec.json.decode(response.content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        answer = _Answer()
+    answer = read_answer(response, _Answer)
     if response.is_success and answer.status is True:
         try:
             session = msgspec.convert(answer.data, _Session)
@@ -172,10 +132,8 @@ def _advice(status: int, code: str, text: str) -> str:
     said = text.lower()
     shown = f"HTTP {status}" if status >= 400 else "no reason given"
     shown = f"{code}" if code else shown
-    if status == 429 or "exceeding access rate" in said:
-        return "Angel One is refusing logins for now (too many requests): wait a minute, then log in again"
-    if status >= 500:
-        return f"Angel One has a problem of its own (HTTP {status}): try again in a few minutes"
+    if advice := trouble("Angel One", 429 if "exceeding access rate" in said else status):
+        return advice
     if "totp" in said:
         return (
             f"Angel One did not accept the TOTP ({shown}): check the secret and this computer's clock, "

@@ -2,7 +2,8 @@
 
 from decimal import Decimal, InvalidOperation
 
-from tickmux.broker._noren.instruments import BadRow, NorenInstruments, Row
+from tickmux.broker._list_rows import BadRow
+from tickmux.broker._noren.instruments import NorenInstruments, Row
 from tickmux.broker.definedge.streaming.definedge_adapter import DefinedgeAdapter
 from tickmux.instrument import Instrument
 

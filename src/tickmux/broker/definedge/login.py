@@ -9,16 +9,8 @@ from urllib.parse import quote
 
 import httpx
 
-from tickmux.broker._noren.login import (
-    TOTP_FIELDS,
-    NorenLogin,
-    ask,
-    needed,
-    one_time_code,
-    sha256,
-    succeeded,
-    text_of,
-)
+from tickmux.broker._login_values import needed
+from tickmux.broker._noren.login import TOTP_FIELDS, NorenLogin, ask, one_time_code, sha256, succeeded, text_of
 from tickmux.broker.definedge.streaming.definedge_adapter import DefinedgeAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginKind

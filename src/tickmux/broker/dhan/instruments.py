@@ -1,16 +1,16 @@
 """Dhan's instrument list: one CSV file of all segments, about 200,000 rows (specification section 9)."""
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import lru_cache
 
 from tickmux.broker._index_names import BSE_INDEX_NAMES
+from tickmux.broker._list_rows import BadRow, CsvTable, is_digits, iso_day, number
 from tickmux.broker.dhan.streaming.dhan_adapter import DhanAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
-from tickmux.instrument_list import Download, InstrumentList, ListFormatError
+from tickmux.instrument_list import Download, InstrumentList
 
 FILENAME = "api-scrip-master.csv"
 
@@ -52,10 +52,6 @@ _LARGEST = 1e12
 _SERIES_RANK = {"EQ": 0, "BE": 1}
 
 
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
-
-
 class DhanInstruments(InstrumentList):
     """The compact list, public and without a login. A token is unique within its brexchange only."""
 
@@ -66,36 +62,22 @@ class DhanInstruments(InstrumentList):
         return [Download(url=self.urls["instruments"], filename=FILENAME)]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
-        # Line by line, so that a stray quote spoils its own row only.
-        lines = data.decode("utf-8-sig", errors="replace").split("\n")
-        header = [column.strip().strip('"') for column in lines[0].split(",")]
-        if missing := [column for column in _COLUMNS if column not in header]:
-            kind = "an error answer of the broker" if data.lstrip()[:1] in (b"{", b"<") else "another file"
-            raise ListFormatError(f"{filename} is not Dhan's instrument list but {kind}: no column {missing[0]!r}")
-        return self._rows(lines, header)
+        return self._rows(CsvTable(data, _COLUMNS, filename, "Dhan's instrument list"))
 
-    def _rows(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
-        columns = [header.index(column) for column in _COLUMNS]
-        width = len(header)
+    def _rows(self, table: CsvTable) -> Iterator[Instrument]:
         keys: set[tuple[str, str]] = set()
         symbols: set[tuple[str, str]] = set()
         chosen: dict[tuple[str, str], tuple[int, Instrument]] = {}
-        for number in range(1, len(lines)):
-            line = lines[number].rstrip("\r")
-            if not line:
-                continue
+        for line in table.lines():
             try:
-                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
-                if len(cells) != width:
-                    raise _BadRow("wrong number of columns")
-                row = [cells[column].strip() for column in columns]
+                row = [cell.strip() for cell in table.cells(line)]
                 place = _PLACES.get((row[0], row[1], row[3]))
                 if place is None:
-                    raise _BadRow("not served")
+                    raise BadRow("not served")
                 instrument = _instrument(place, row)
                 key = (instrument.brexchange, instrument.token)
                 if key in keys:
-                    raise _BadRow("security id twice in a segment")
+                    raise BadRow("security id twice in a segment")
                 keys.add(key)
                 name = (instrument.exchange, instrument.symbol)
                 if place[2] in ("EQ", "INDEX"):
@@ -107,12 +89,10 @@ class DhanInstruments(InstrumentList):
                         chosen[name] = (rank, instrument)
                     continue
                 if name in symbols:
-                    raise _BadRow("another row has the same symbol")
+                    raise BadRow("another row has the same symbol")
                 symbols.add(name)
                 yield instrument
-            except csv.Error:
-                self.skipped["broken quotes"] += 1
-            except _BadRow as reason:
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
         for _, instrument in chosen.values():
             yield instrument
@@ -126,15 +106,15 @@ def _rank(instrument: Instrument, series: str) -> int:
 
 
 def _instrument(place: tuple[str, str, str], row: list[str]) -> Instrument:
-    """One row in our terms; raises _BadRow."""
+    """One row in our terms; raises BadRow."""
     _, _, token, _, brsymbol, lot_text, custom, expiry_text, strike_text, option, tick_text, _, company = row
     exchange, brexchange, kind = place
-    if not (token.isascii() and token.isdigit() and len(token) <= 10):
-        raise _BadRow("no security id")
+    if not (is_digits(token) and len(token) <= 10):
+        raise BadRow("no security id")
     if not brsymbol:
-        raise _BadRow("no trading symbol")
+        raise BadRow("no trading symbol")
     if "NSETEST" in brsymbol:
-        raise _BadRow("test instrument")
+        raise BadRow("test instrument")
     expiry, strike = "", 0.0
     tick = round(_number(tick_text, "tick size") / 100, 6)  # paise
     if kind == "EQ":
@@ -148,10 +128,10 @@ def _instrument(place: tuple[str, str, str], row: list[str]) -> Instrument:
         if kind == "OPT":
             kind = option
             if kind not in ("CE", "PE"):
-                raise _BadRow("bad option type")
+                raise BadRow("bad option type")
             strike = _number(strike_text, "strike")
             if not strike:
-                raise _BadRow("bad strike")
+                raise BadRow("bad strike")
         symbol = derivative_symbol(name, day, kind, strike)
     return Instrument(
         symbol=symbol,
@@ -178,29 +158,22 @@ def _root(brsymbol: str, custom: str) -> str:
     match = _ROOT.fullmatch(brsymbol)
     root = match[1] if match else custom.partition(" ")[0]
     if not root:
-        raise _BadRow("derivative without an underlying")
+        raise BadRow("derivative without an underlying")
     return root.upper()
 
 
 @lru_cache(maxsize=4096)
 def _expiry(text: str) -> tuple[date, str]:
     """The day of `yyyy-mm-dd hh:mm:ss` and how our rows spell it; a list has some hundred different ones."""
-    day_text = text[:10]
-    try:
-        day = date.fromisoformat(day_text)
-    except ValueError:
-        raise _BadRow("bad expiry") from None
-    if day.isoformat() != day_text or text[10:11].strip() or day.year < 2000:
-        raise _BadRow("bad expiry")
+    day = iso_day(text[:10])
+    if text[10:11].strip() or day.year < 2000:
+        raise BadRow("bad expiry")
     return day, format_expiry(day)
 
 
 def _number(text: str, what: str) -> float:
     """A number of rupees, paise or units, not negative; an empty cell is 0."""
-    try:
-        number = float(text or 0)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < _LARGEST:
-        raise _BadRow(f"bad {what}")
-    return number
+    found = number(text, what)
+    if found >= _LARGEST:
+        raise BadRow(f"bad {what}")
+    return found

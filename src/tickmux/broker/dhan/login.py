@@ -3,7 +3,6 @@
 `Credentials.values` has `client_id` and `access_token`. Every token lives 24 hours.
 """
 
-import base64
 import binascii
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -14,6 +13,9 @@ import httpx
 import msgspec
 from pyotp.totp import TOTP
 
+from tickmux.broker._jwt import stated_end
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.dhan.streaming.dhan_adapter import DhanAdapter, client_number
 from tickmux.codec import Credentials
 from tickmux.login import IST, Field, LoginFailed, LoginFlow, LoginKind
@@ -31,10 +33,6 @@ class _Answer(msgspec.Struct):
     errorCode: str | None = None  # noqa: N815
     errorMessage: str | None = None  # noqa: N815
     message: str | None = None
-
-
-class _Claims(msgspec.Struct):
-    exp: float | None = None
 
 
 class DhanLogin(LoginFlow):
@@ -100,22 +98,10 @@ class DhanLogin(LoginFlow):
         token = values.get("access_token", "").strip()
         if not token or any(char.isspace() for char in token):
             raise LoginFailed("this is no access token: copy it again from web.dhan.co, without spaces")
-        expires_at = token_expiry(token) or (now + _TOKEN_LIFE).timestamp()
+        expires_at = stated_end(token) or (now + _TOKEN_LIFE).timestamp()
         if expires_at <= now.timestamp():
             raise LoginFailed("this access token has expired (they live 24 hours): make a new one on web.dhan.co")
         return Credentials({"client_id": _client_id(values), "access_token": token}, expires_at)
-
-
-def token_expiry(token: str) -> float | None:
-    """When a JSON web token says that it expires, in epoch seconds; None where it says nothing readable."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        return msgspec.json.decode(payload, type=_Claims).exp
-    except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError):
-        return None
 
 
 # -- what the user has given -----------------------------------------------------------------------------
@@ -168,18 +154,10 @@ async def _ask(
     second_method: str = "",
 ) -> _Answer:
     """The answer to a request without a body; `second_method` is tried where `method` is not allowed."""
-    try:
-        response = await http.request(method, url, params=dict(query), headers=dict(headers))
-        if response.status_code == 405 and second_method:
-            response = await http.request(second_method, url, params=dict(query), headers=dict(headers))
-    except httpx.HTTPError as error:
-        raise LoginFailed(
-            f"Dhan cannot be reached ({type(error).__name__}): check the network, then log in again"
-        ) from error
-    try:
-        answer = msgspec.json.decode(response.content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        answer = _Answer()
+    response = await ask(http, "Dhan", method, url, params=query, headers=headers)
+    if response.status_code == 405 and second_method:
+        response = await ask(http, "Dhan", second_method, url, params=query, headers=headers)
+    answer = read_answer(response, _Answer)
     if not response.is_success:
         raise LoginFailed(_advice(response.status_code, answer))
     return answer
@@ -191,8 +169,8 @@ def _advice(status: int, answer: _Answer) -> str:
     code = answer.errorCode or ""
     if status == 429 or code == "DH-904":
         return "Dhan refuses logins for now: it allows 25 consents a day and few tries a minute; try again later"
-    if status >= 500:
-        return f"Dhan has a problem of its own (HTTP {status}): try again in a few minutes"
+    if advice := trouble("Dhan", status):
+        return advice
     if "totp" in words or "otp" in words:
         return "Dhan did not accept the one-time password: check the TOTP secret and this computer's clock"
     if "pin" in words.split():

@@ -1,7 +1,8 @@
 """Firstock's instrument lists: CSV files, one an exchange, in Noren's style of trading symbols (section 9)."""
 
+from tickmux.broker._list_rows import number
 from tickmux.broker._noren.index_names import index_symbol
-from tickmux.broker._noren.instruments import NorenInstruments, Row, number
+from tickmux.broker._noren.instruments import NorenInstruments, Row
 from tickmux.broker.firstock.streaming.firstock_adapter import FirstockAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument_list import Download

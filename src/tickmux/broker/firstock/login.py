@@ -8,7 +8,8 @@ from datetime import datetime
 
 import httpx
 
-from tickmux.broker._noren.login import TOTP_FIELDS, NorenLogin, ask, needed, one_time_code, sha256, text_of
+from tickmux.broker._login_values import needed
+from tickmux.broker._noren.login import TOTP_FIELDS, NorenLogin, ask, one_time_code, sha256, text_of
 from tickmux.broker.firstock.streaming.firstock_adapter import FirstockAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginKind

@@ -6,7 +6,8 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from tickmux.broker._noren.login import NorenLogin, ask, needed, sha256, succeeded, text_of
+from tickmux.broker._login_values import needed
+from tickmux.broker._noren.login import NorenLogin, ask, sha256, succeeded, text_of
 from tickmux.broker.flattrade.streaming.flattrade_adapter import FlattradeAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed

@@ -1,15 +1,14 @@
 """FYERS' instrument lists: CSV files of NSE and BSE, JSON files of currency and MCX (specification section 9)."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from math import isfinite
 from typing import Any, NamedTuple
 
 import msgspec
 
+from tickmux.broker._list_rows import BadRow, instruments, is_digits, number, split_line
 from tickmux.broker.fyers.streaming.fyers_adapter import FyersAdapter
 from tickmux.broker.fyers.streaming.fyers_mapping import quote_topic
 from tickmux.codec import Credentials
@@ -32,10 +31,6 @@ _INDEX_SYMBOLS = {
     "BSE": {"SNXT50": "BSESENSEXNEXT50", "100": "BSE100", "200": "BSE200", "500": "BSE500"},
 }
 _OPTIONS = frozenset({"CE", "PE"})
-
-
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
 
 
 class _Share(NamedTuple):
@@ -103,9 +98,9 @@ class FyersInstruments(InstrumentList):
             if not line.strip():
                 continue
             try:
-                row = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
-                if len(row) < _COLUMNS or not _is_number(row[0]) or ":" not in row[9]:
-                    raise _BadRow("no row of this list")
+                row = split_line(line)
+                if len(row) < _COLUMNS or not is_digits(row[0]) or ":" not in row[9]:
+                    raise BadRow("no row of this list")
                 found = True
                 segment = row[10], row[11]
                 if exchange := _DERIVATIVES.get(segment):
@@ -116,10 +111,8 @@ class FyersInstruments(InstrumentList):
                     else:
                         shares[exchange].append(_share(exchange, row))
                 else:
-                    raise _BadRow("segment that is read from another file")
-            except (csv.Error, StopIteration):
-                self.skipped["broken quotes"] += 1
-            except _BadRow as reason:
+                    raise BadRow("segment that is read from another file")
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
         if not found:
             raise ListFormatError(f"{filename} holds no row of FYERS' instrument list")
@@ -130,20 +123,19 @@ class FyersInstruments(InstrumentList):
         """Where several series share a name, the main one gets it plain and the others with their series."""
         count = Counter(share.name for share in listed)
         plain = Counter(share.name for share in listed if _is_main(exchange, share))
-        for share in listed:
+
+        def named(share: _Share) -> Instrument:
             alone = count[share.name] == 1 or (plain[share.name] == 1 and _is_main(exchange, share))
-            symbol = share.name if alone or not share.series else f"{share.name}-{share.series}"
-            try:
-                yield _instrument(
-                    share.row,
-                    symbol=symbol,
-                    exchange=exchange,
-                    kind=share.kind,
-                    name=share.row[1].strip(),
-                    lot_size=share.row[3],
-                )
-            except _BadRow as reason:
-                self.skipped[str(reason)] += 1
+            return _instrument(
+                share.row,
+                symbol=share.name if alone or not share.series else f"{share.name}-{share.series}",
+                exchange=exchange,
+                kind=share.kind,
+                name=share.row[1].strip(),
+                lot_size=share.row[3],
+            )
+
+        return instruments(listed, named, self.skipped)
 
     # -- JSON ----------------------------------------------------------------------------------------------
 
@@ -162,7 +154,7 @@ class FyersInstruments(InstrumentList):
             found += 1
             try:
                 yield _from_record(record)
-            except _BadRow as reason:
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
         if not found:
             raise ListFormatError(f"{filename} holds no record of FYERS' instrument list")
@@ -183,10 +175,10 @@ def _share(exchange: str, row: list[str]) -> _Share:
     elif exchange == "NSE" and row[2] == _GOLD_BOND and series == "GB":
         kind = "GB"
     else:
-        raise _BadRow("instrument type that is not offered")
+        raise BadRow("instrument type that is not offered")
     name = row[13].strip()
     if not name:
-        raise _BadRow("no symbol")
+        raise BadRow("no symbol")
     return _Share(name, series, kind, row)
 
 
@@ -226,7 +218,7 @@ def _instrument(
     extra: str = "",
 ) -> Instrument:
     if not symbol:
-        raise _BadRow("no symbol")
+        raise BadRow("no symbol")
     return _checked(
         Instrument(
             symbol=symbol,
@@ -237,9 +229,9 @@ def _instrument(
             name=name,
             expiry=expiry,
             strike=strike,
-            lotsize=int(_number(lot_size, "lot size")),
+            lotsize=int(number(lot_size, "lot size")),
             instrumenttype=kind,
-            tick_size=_number(row[4], "tick size"),
+            tick_size=number(row[4], "tick size"),
             extra=extra,
         )
     )
@@ -248,9 +240,9 @@ def _instrument(
 def _from_record(record: _Record) -> Instrument:
     exchange = _JSON_EXCHANGES.get(record.fy_token[:4])
     if exchange is None:
-        raise _BadRow("segment that is read from another file")
+        raise BadRow("segment that is read from another file")
     if record.trade_status not in (1, "1"):
-        raise _BadRow("not traded any more")
+        raise BadRow("not traded any more")
     name = record.under_sym.strip()
     symbol, expiry, kind, strike = _contract(name, record.expiry_date, record.opt_type or "", record.strike_price)
     return _checked(
@@ -263,9 +255,9 @@ def _from_record(record: _Record) -> Instrument:
             name=name,
             expiry=expiry,
             strike=strike,
-            lotsize=int(_number(record.qty_multiplier, "lot size")),
+            lotsize=int(number(record.qty_multiplier, "lot size")),
             instrumenttype=kind,
-            tick_size=_number(record.tick_size, "tick size"),
+            tick_size=number(record.tick_size, "tick size"),
         )
     )
 
@@ -275,14 +267,14 @@ def _contract(
 ) -> tuple[str, str, str, float]:
     """Symbol, expiry as our rows spell it, type and strike of a future or option."""
     if not name:
-        raise _BadRow("derivative without an underlying")
+        raise BadRow("derivative without an underlying")
     kind = "FUT" if option.strip() in ("", "XX") else option.strip()
     if kind != "FUT" and kind not in _OPTIONS:
-        raise _BadRow("unknown option type")
+        raise BadRow("unknown option type")
     day, expiry = _expiry(expiry_seconds)
     strike = 0.0
-    if kind != "FUT" and not (strike := _number(strike_text, "strike")):
-        raise _BadRow("bad strike")
+    if kind != "FUT" and not (strike := number(strike_text, "strike")):
+        raise BadRow("bad strike")
     return derivative_symbol(name, day, kind, strike), expiry, kind, strike
 
 
@@ -292,25 +284,10 @@ def _expiry(seconds: str | float) -> tuple[Any, str]:
     try:
         day = datetime.fromtimestamp(int(float(seconds)), IST).date()
     except (ValueError, OverflowError, OSError):
-        raise _BadRow("bad expiry") from None
+        raise BadRow("bad expiry") from None
     if day.year < 2000:
-        raise _BadRow("bad expiry")
+        raise BadRow("bad expiry")
     return day, format_expiry(day)
-
-
-def _number(value: str | float | None, what: str) -> float:
-    """A number of rupees or units, not negative; empty is 0."""
-    try:
-        number = float(value or 0)
-    except ValueError:
-        number = -1.0
-    if number < 0 or not isfinite(number):
-        raise _BadRow(f"bad {what}")
-    return number
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def _checked(instrument: Instrument) -> Instrument:
@@ -318,5 +295,5 @@ def _checked(instrument: Instrument) -> Instrument:
     try:
         quote_topic(instrument)
     except ValueError:
-        raise _BadRow("cannot be streamed") from None
+        raise BadRow("cannot be streamed") from None
     return instrument

@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import quote, urlencode
@@ -12,6 +11,10 @@ from urllib.parse import quote, urlencode
 import httpx
 import msgspec
 
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_state import is_same_login, login_state
+from tickmux.broker._login_values import needed
+from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.fyers.access_token import read_claims, split_token
 from tickmux.broker.fyers.streaming.fyers_adapter import TOKEN_TROUBLE, FyersAdapter
 from tickmux.codec import Credentials
@@ -45,11 +48,12 @@ class FyersLogin(LoginFlow):
     default_urls = FyersAdapter.default_urls
 
     async def begin(self, values: Mapping[str, str], redirect_uri: str, http: httpx.AsyncClient) -> str | None:
+        app_id, secret = needed(values, "app_id", "App ID"), needed(values, "secret", "Secret ID")
         query = {
-            "client_id": _needed(values, "app_id"),
+            "client_id": app_id,
             "redirect_uri": redirect_uri,
             "response_type": "code",
-            "state": _state(_needed(values, "app_id"), _needed(values, "secret"), redirect_uri),
+            "state": login_state(app_id, secret, redirect_uri),
         }
         return f"{self.urls['api']}/api/v3/generate-authcode?{urlencode(query, quote_via=quote)}"
 
@@ -61,43 +65,25 @@ class FyersLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        app_id, secret = _needed(values, "app_id"), _needed(values, "secret")
+        app_id, secret = needed(values, "app_id", "App ID"), needed(values, "secret", "Secret ID")
         code = callback.get("auth_code", "").strip()
         if callback.get("s", "ok") != "ok" or not code:
             raise LoginFailed("FYERS did not confirm the login in the browser: start the login again")
-        if not hmac.compare_digest(callback.get("state", ""), _state(app_id, secret, redirect_uri)):
+        if not is_same_login(callback.get("state", ""), login_state(app_id, secret, redirect_uri)):
             raise LoginFailed("the browser came back from another login than this one: start the login again")
         body = {
             "grant_type": "authorization_code",
             "appIdHash": hashlib.sha256(f"{app_id}:{secret}".encode()).hexdigest(),
             "code": code,
         }
-        try:
-            response = await http.post(f"{self.urls['api']}/api/v3/validate-authcode", json=body)
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"FYERS cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from error
+        response = await ask(http, "FYERS", "POST", f"{self.urls['api']}/api/v3/validate-authcode", json=body)
         return _session(app_id, _token_of(response), now)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        app_id, token = split_token(_needed(values, "access_token"), values.get("app_id", ""))
+        app_id, token = split_token(needed(values, "access_token"), values.get("app_id", ""))
         if not app_id:
             raise LoginFailed("the App ID is missing: give it, or paste the token as app_id:access_token")
         return _session(app_id, token, now)
-
-
-def _needed(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        label = {"app_id": "App ID", "secret": "Secret ID"}.get(name, "access token")
-        raise LoginFailed(f"the {label} is missing")
-    return value
-
-
-def _state(app_id: str, secret: str, redirect_uri: str) -> str:
-    """A mark that only this app's owner can make, so that nobody else's auth code is taken for ours."""
-    return hmac.new(secret.encode(), f"{app_id} {redirect_uri}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def _session(app_id: str, token: str, now: datetime) -> Credentials:
@@ -115,17 +101,12 @@ def _token_of(response: httpx.Response) -> str:
 
     The broker's own words stay out: they may repeat what was sent.
     """
-    try:
-        answer = msgspec.json.decode(response.content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        answer = _Answer()
+    answer = read_answer(response, _Answer)
     status = response.status_code
     if response.is_success and answer.s == "ok" and answer.access_token:
         return split_token(answer.access_token)[1]
-    if status == 429:
-        raise LoginFailed("FYERS is refusing logins for now (too many requests): wait a minute, then log in again")
-    if status >= 500:
-        raise LoginFailed(f"FYERS has a problem of its own (HTTP {status}): try again in a few minutes")
+    if advice := trouble("FYERS", status):
+        raise LoginFailed(advice)
     code = f", code {answer.code}" if answer.code else ""
     if answer.s == "error" or status in (400, 401, 403):
         hint = "log in again" if answer.code in TOKEN_TROUBLE else "check App ID and Secret ID, then log in again"

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import lru_cache
-from math import isfinite
 
 import msgspec
 
 from tickmux.broker._index_names import bse_index_symbol
+from tickmux.broker._list_rows import MONTHS, BadRow, JsonArray, is_digits, number
 from tickmux.broker.mstock.index_table import KNOWN_NSE, nse_index, read_index_table
 from tickmux.broker.mstock.streaming.mstock_adapter import MStockAdapter
 from tickmux.codec import Credentials
@@ -35,7 +35,6 @@ _HOMES = {
 """The row's segment and what its contract is on -> our exchange: currency contracts stand among the shares."""
 
 _EXCHANGES = frozenset({"NSE", "BSE", "NFO", "BFO", "MCX"})
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _OTHER_SERIES = ("-BE", "-BZ")
 """Series in which a share trades when it does not in EQ; the better one first."""
 _TICK = 0.05
@@ -57,14 +56,6 @@ class _Row(msgspec.Struct):
     lotsize: _Number = None
     instrumenttype: str | None = None
     tick_size: _Number = None
-
-
-_read_row = msgspec.json.Decoder(_Row).decode
-_read_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
 
 
 class MStockInstruments(InstrumentList):
@@ -96,14 +87,7 @@ class MStockInstruments(InstrumentList):
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
         if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
             return self._page(data, filename)
-        try:
-            rows = _read_array(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            kind = "an error answer" if data.lstrip()[:1] == b"{" else "another file, or a part of it"
-            raise ListFormatError(f"{filename} is not m.Stock's instrument list but {kind}") from None
-        if not any(_readable(row) for row in rows[:1000]):
-            raise ListFormatError(f"{filename} has no row of m.Stock's instrument list")
-        return self._rows(rows)
+        return self._rows(JsonArray(data, _Row, filename, "m.Stock's instrument list"))
 
     def _page(self, data: bytes, filename: str) -> Iterator[Instrument]:
         found = read_index_table(data.decode("utf-8", errors="replace"))
@@ -118,18 +102,15 @@ class MStockInstruments(InstrumentList):
         self._nse_indices_told = self._nse_indices_told or bool(indices)
         return iter(tuple(indices.values()))
 
-    def _rows(self, rows: list[msgspec.Raw]) -> Iterator[Instrument]:
+    def _rows(self, table: JsonArray[_Row]) -> Iterator[Instrument]:
         if not self._nse_indices_told:
             yield from map(nse_index, KNOWN_NSE)
         plain: set[tuple[str, str]] = set()
         other: dict[tuple[str, str], dict[str, Instrument]] = {}
-        for raw in rows:
+        for raw in table.rows:
             try:
-                instrument = self._instrument(_read_row(raw))
-            except (msgspec.DecodeError, UnicodeError):
-                self.skipped["not in the list's format"] += 1
-                continue
-            except _BadRow as reason:
+                instrument = self._instrument(table.read(raw))
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
                 continue
             series = instrument.symbol[-3:]
@@ -150,16 +131,16 @@ class MStockInstruments(InstrumentList):
                 yield msgspec.structs.replace(instrument, symbol=base) if series == bearer else instrument
 
     def _instrument(self, row: _Row) -> Instrument:
-        """One row in our terms, shares of other series than EQ with it; raises _BadRow."""
+        """One row in our terms, shares of other series than EQ with it; raises BadRow."""
         brexchange = row.exch_seg
         kind = (row.instrumenttype or "").strip().upper()
         token, brsymbol, base = str(row.token), row.name.strip(), (row.symbol or "").strip()
         if brexchange not in _EXCHANGES:
-            raise _BadRow("exchange that is not served")
-        if not (token.isascii() and token.isdigit() and len(token) <= 25):
-            raise _BadRow("no token")
+            raise BadRow("exchange that is not served")
+        if not (is_digits(token) and len(token) <= 25):
+            raise BadRow("no token")
         if not brsymbol:
-            raise _BadRow("no symbol")
+            raise BadRow("no symbol")
         expiry, strike = "", 0.0
         if kind in ("", "EQ") and brexchange in ("NSE", "BSE"):
             if brexchange == "BSE" and token in self._bse_indices:
@@ -167,27 +148,27 @@ class MStockInstruments(InstrumentList):
             else:
                 exchange, kind, symbol = brexchange, "EQ", brsymbol.removesuffix("-EQ")
             if not symbol:
-                raise _BadRow("no symbol")
+                raise BadRow("no symbol")
         elif kind in _FUTURES or kind in _OPTIONS:
             exchange = _HOMES.get((brexchange, kind[3:]), "")
             if not exchange:
-                raise _BadRow("contract on an exchange that does not trade it")
+                raise BadRow("contract on an exchange that does not trade it")
             if not base:
-                raise _BadRow("derivative without an underlying")
+                raise BadRow("derivative without an underlying")
             day = _expiry((row.expiry or "").strip())
             expiry = format_expiry(day)
             if kind in _FUTURES:
                 kind = "FUT"
             else:
-                strike = _number(row.strike, "strike")
+                strike = number(row.strike, "strike")
                 kind = brsymbol[-2:].upper()
                 if not strike:
-                    raise _BadRow("bad strike")
+                    raise BadRow("bad strike")
                 if kind not in ("CE", "PE"):
-                    raise _BadRow("option that is neither call nor put")
+                    raise BadRow("option that is neither call nor put")
             symbol = derivative_symbol(base, day, kind, strike)
         else:
-            raise _BadRow("instrument type that is not served")
+            raise BadRow("instrument type that is not served")
         return Instrument(
             symbol=symbol,
             exchange=exchange,
@@ -197,18 +178,10 @@ class MStockInstruments(InstrumentList):
             name=base,
             expiry=expiry,
             strike=strike,
-            lotsize=int(_number(row.lotsize, "lot size", 1)),
+            lotsize=int(number(row.lotsize, "lot size", 1)),
             instrumenttype=kind,
-            tick_size=_number(row.tick_size, "tick size", _TICK),
+            tick_size=number(row.tick_size, "tick size", _TICK),
         )
-
-
-def _readable(raw: msgspec.Raw) -> bool:
-    try:
-        _read_row(raw)
-    except (msgspec.DecodeError, UnicodeError):
-        return False
-    return True
 
 
 @lru_cache(maxsize=4096)
@@ -217,22 +190,9 @@ def _expiry(text: str) -> date:
     try:
         if found := _EXPIRY.fullmatch(text.upper()):
             day, _, month, year = found.groups()
-            return date(int(year) + (2000 if len(year) == 2 else 0), _MONTHS.index(month) + 1, int(day))
+            return date(int(year) + (2000 if len(year) == 2 else 0), MONTHS.index(month) + 1, int(day))
         if _ISO.fullmatch(text):
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise _BadRow("bad expiry")
-
-
-def _number(value: _Number, what: str, default: float = 0.0) -> float:
-    """A number of rupees or units, not negative; an empty one is `default`."""
-    if value is None or value == "":
-        return default
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        number = -1.0
-    if number < 0 or not isfinite(number):
-        raise _BadRow(f"bad {what}")
-    return number
+    raise BadRow("bad expiry")

@@ -3,15 +3,16 @@
 `Credentials.values` has `api_key`, `access_token` (the answer's `jwtToken`) and, after our login, `client_code`.
 """
 
-import binascii
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import httpx
 import msgspec
-import pyotp
 
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_values import header_word, needed, one_time_code, without_bearer
+from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.mstock.streaming.mstock_adapter import MStockAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
@@ -26,6 +27,7 @@ _LABELS = {
     "password": "password",
     "access_token": "access token (jwtToken)",
 }
+_NO_CODE = "the TOTP code is missing: type it, or store the TOTP secret (enable TOTP with m.Stock if you have none)"
 
 
 class _Tokens(msgspec.Struct):
@@ -83,8 +85,8 @@ class MStockLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        api_key, client_code = _word(values, "api_key"), _given(values, "client_code")
-        password, code = _given(values, "password"), _one_time_code(values, now)
+        api_key, client_code = _word(values, "api_key"), needed(values, "client_code", _LABELS["client_code"])
+        password, code = needed(values, "password", _LABELS["password"]), one_time_code(values, now, _NO_CODE)
         body = {"clientcode": client_code, "password": password, "totp": code, "state": ""}
         opened = await self._ask(http, _LOGIN, body, _VERSION)
         refresh = _text(opened.refresh) or _text(opened.jwt)
@@ -96,65 +98,23 @@ class MStockLogin(LoginFlow):
         return Credentials({**made.values, "client_code": client_code}, made.expires_at)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        words = values.get("access_token", "").split()
-        token = " ".join(words[1:] if words and words[0].lower() == "bearer" else words)
+        token = without_bearer(values.get("access_token", ""))
         found = {"api_key": _word(values, "api_key"), "access_token": _word({"access_token": token}, "access_token")}
         return Credentials(found, next_ist(_EXPIRY_HOUR, 0, now))
 
     async def _ask(
         self, http: httpx.AsyncClient, path: str, body: Mapping[str, str], headers: Mapping[str, str]
     ) -> _Tokens:
-        try:
-            response = await http.post(f"{self.urls['api']}{path}", json=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"m.Stock cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from None
-        return _tokens(response)
-
-
-def _given(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {_LABELS[name]} is missing")
-    return value
+        return _tokens(await ask(http, "m.Stock", "POST", f"{self.urls['api']}{path}", json=body, headers=headers))
 
 
 def _word(values: Mapping[str, str], name: str) -> str:
-    """What travels in a header or an address: one word of visible ASCII."""
-    value = _given(values, name)
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise LoginFailed(f"this is no {_LABELS[name]}: copy it again, without spaces and line breaks")
-    return value
-
-
-def _one_time_code(values: Mapping[str, str], now: datetime) -> str:
-    """The code that was typed, else the one that the stored secret makes now."""
-    typed = "".join(values.get("totp", "").split())
-    if typed:
-        if len(typed) != 6 or not (typed.isascii() and typed.isdigit()):
-            raise LoginFailed("a TOTP code has 6 digits")
-        return typed
-    secret = "".join(values.get("totp_secret", "").split()).replace("-", "").upper().rstrip("=")
-    if not secret:
-        raise LoginFailed(
-            "the TOTP code is missing: type it, or store the TOTP secret (enable TOTP with m.Stock if you have none)"
-        )
-    try:
-        return pyotp.TOTP(secret).at(now)
-    except (binascii.Error, ValueError):
-        raise LoginFailed(
-            "the TOTP secret is not one: it is the text beside the QR code (letters and the digits 2 to 7), "
-            "not a 6-digit code"
-        ) from None
+    return header_word(values, name, _LABELS[name])
 
 
 def _tokens(response: httpx.Response) -> _Tokens:
     """The tokens of an accepting answer, or the LoginFailed that says what to do about a refusal."""
-    try:
-        answer = msgspec.json.decode(response.content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        answer = _Answer()
+    answer = read_answer(response, _Answer)
     if response.is_success and (answer.status is True or _text(answer.status).lower() in ("true", "success")):
         try:
             return msgspec.convert(answer.data, _Tokens)
@@ -171,10 +131,8 @@ def _text(value: Any) -> str:
 def _advice(status: int, said: str) -> str:
     """What the user should do. The broker's own words stay out: they may repeat what was sent."""
     shown = f" (HTTP {status})" if status >= 400 else ""
-    if status == 429:
-        return "m.Stock is refusing logins for now (too many requests): wait a minute, then log in again"
-    if status >= 500:
-        return f"m.Stock has a problem of its own (HTTP {status}): try again in a few minutes"
+    if advice := trouble("m.Stock", status):
+        return advice
     if "totp" in said or "otp" in said.split():
         return (
             f"m.Stock did not accept the TOTP{shown}: check the secret and this computer's clock, "

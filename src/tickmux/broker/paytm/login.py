@@ -3,8 +3,6 @@
 `Credentials.values` has `public_access_token`, the one of the three tokens that the feed takes.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +11,10 @@ from urllib.parse import quote, urlencode
 import httpx
 import msgspec
 
+from tickmux.broker._jwt import stated_end
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_values import header_word, needed
+from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.paytm.streaming.paytm_adapter import PaytmAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
@@ -28,10 +30,6 @@ class _Answer(msgspec.Struct):
     public_access_token: Any = None
     message: Any = None
     errors: Any = None
-
-
-class _Claims(msgspec.Struct):
-    exp: float | None = None
 
 
 class PaytmLogin(LoginFlow):
@@ -54,7 +52,7 @@ class PaytmLogin(LoginFlow):
     default_urls = PaytmAdapter.default_urls
 
     async def begin(self, values: Mapping[str, str], redirect_uri: str, http: httpx.AsyncClient) -> str | None:
-        query = urlencode({"apiKey": _needed(values, "api_key"), "state": "tickmux"}, quote_via=quote, safe="")
+        query = urlencode({"apiKey": needed(values, "api_key"), "state": "tickmux"}, quote_via=quote, safe="")
         return f"{self.urls['login']}?{query}"
 
     async def exchange(
@@ -65,58 +63,27 @@ class PaytmLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        api_key, secret = _needed(values, "api_key"), _needed(values, "api_secret")
+        api_key, secret = needed(values, "api_key"), needed(values, "api_secret")
         request_token = (callback.get("requestToken") or callback.get("request_token") or "").strip()
         if not request_token:
             raise LoginFailed("Paytm Money did not confirm the login in the browser: start the login again")
         body = {"api_key": api_key, "api_secret_key": secret, "request_token": request_token}
-        try:
-            response = await http.post(f"{self.urls['api']}{_PATH}", json=body)
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"Paytm Money cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from None
+        response = await ask(http, "Paytm Money", "POST", f"{self.urls['api']}{_PATH}", json=body)
         return self.from_token({"public_access_token": _public_token(response)}, now)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        token = values.get("public_access_token", "").strip()
-        if not token:
-            raise LoginFailed("the public access token is missing")
-        if not token.isascii() or not token.isprintable() or " " in token:
-            raise LoginFailed("this is no public access token: copy it again, without spaces and line breaks")
-        expires = _expiry(token)
-        if expires is not None and expires <= now.timestamp():
+        token = header_word(values, "public_access_token", "public access token")
+        expires = stated_end(token) or 0.0
+        if 0 < expires <= now.timestamp():
             raise LoginFailed("this public access token has expired: log in again")
-        if expires is None or expires > (now + _LONGEST_LIFE).timestamp():
+        if not 0 < expires <= (now + _LONGEST_LIFE).timestamp():
             expires = next_ist(_EXPIRY_HOUR, 0, now)
         return Credentials({"public_access_token": token}, expires)
 
 
-def _needed(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {name.replace('_', ' ').replace('api', 'API')} is missing")
-    return value
-
-
-def _expiry(token: str) -> float | None:
-    """What the token itself says of its end, unverified; None where it is no JWT or does not say."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)), type=_Claims)
-    except (msgspec.DecodeError, binascii.Error, ValueError, RecursionError):
-        return None
-    return claims.exp if claims.exp and claims.exp > 0 else None
-
-
 def _public_token(response: httpx.Response) -> str:
     """The feed's token in the answer, or the LoginFailed that says what to do about a refusal."""
-    try:
-        answer = msgspec.json.decode(response.content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        answer = _Answer()
+    answer = read_answer(response, _Answer)
     token = answer.public_access_token
     if response.is_success and isinstance(token, str) and token.strip():
         return token
@@ -126,10 +93,8 @@ def _public_token(response: httpx.Response) -> str:
 
 def _advice(status: int, said: str) -> str:
     """What the user should do. The broker's own words stay out: they may repeat what was sent."""
-    if status == 429:
-        return "Paytm Money is refusing logins for now (too many requests): wait a minute, then log in again"
-    if status >= 500:
-        return f"Paytm Money has a problem of its own (HTTP {status}): try again in a few minutes"
+    if advice := trouble("Paytm Money", status):
+        return advice
     if 200 <= status < 300:
         return "Paytm Money's answer holds no public access token, which the feed needs: log in again"
     if "secret" in said:

@@ -1,15 +1,14 @@
 """Pocketful's instrument list: a zip of one CSV file an exchange (specification section 9)."""
 
-import csv
 import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from functools import lru_cache
-from math import isfinite
 
 from tickmux.broker._index_names import bse_index_symbol
+from tickmux.broker._list_rows import BadRow, instruments, is_digits, number, split_line
 from tickmux.broker.pocketful.streaming.pocketful_adapter import PocketfulAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry, nse_index_symbol
@@ -19,10 +18,6 @@ _NEEDED = ("exchange", "exchange_token", "trading_symbol")
 _MAX_FILE = 256 << 20
 _LETTERS = re.compile(r"[A-Z]+")
 _DATE_FORMATS = ("%Y-%m-%d", "%d-%m-%Y", "%d-%b-%Y", "%d%b%Y", "%d %b %Y", "%Y%m%d", "%Y-%m-%d %H:%M:%S", "%d-%b-%y")
-
-
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
 
 
 class PocketfulInstruments(InstrumentList):
@@ -60,20 +55,13 @@ class PocketfulInstruments(InstrumentList):
         return self._instruments(lines, header)
 
     def _instruments(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
-        width = len(header)
-        for number in range(1, len(lines)):
-            line = lines[number]
-            if not line.strip():
-                continue
-            try:
-                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
-                if len(cells) != width:
-                    raise _BadRow("wrong number of columns")
-                yield _instrument(dict(zip(header, map(str.strip, cells), strict=True)))
-            except csv.Error:
-                self.skipped["broken quotes"] += 1
-            except _BadRow as reason:
-                self.skipped[str(reason)] += 1
+        def read(line: str) -> Instrument:
+            cells = split_line(line)
+            if len(cells) != len(header):
+                raise BadRow("wrong number of columns")
+            return _instrument(dict(zip(header, map(str.strip, cells), strict=True)))
+
+        return instruments(filter(str.strip, lines[1:]), read, self.skipped)
 
 
 def _unzipped(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -86,27 +74,27 @@ Row = dict[str, str]
 
 
 def _instrument(row: Row) -> Instrument:
-    """One row in our terms; raises _BadRow."""
+    """One row in our terms; raises BadRow."""
     token, brsymbol, brexchange = row["exchange_token"], row["trading_symbol"], row["exchange"].upper()
-    if not (token.isascii() and token.isdigit()):
-        raise _BadRow("no token")
+    if not is_digits(token):
+        raise BadRow("no token")
     if not brsymbol:
-        raise _BadRow("no trading symbol")
+        raise BadRow("no trading symbol")
     reader = _READERS.get(brexchange)
     if reader is None:
-        raise _BadRow("unknown exchange")
+        raise BadRow("unknown exchange")
     exchange, symbol, kind, name = reader(row)
-    tick = _number(row.get("tick_size", ""), "tick size")
+    tick = number(row.get("tick_size", ""), "tick size")
     if exchange in ("NSE", "BSE") and tick >= 1:
         tick /= 100  # the unit is not certain: a share that moves in steps of five rupees is one in paise
     expiry, strike = "", 0.0
     if kind in ("FUT", "CE", "PE"):
         if not name:
-            raise _BadRow("derivative without an underlying")
+            raise BadRow("derivative without an underlying")
         day = _day(row.get("expiry", ""))
         expiry = format_expiry(day)
-        if kind != "FUT" and not (strike := _number(row.get("strike", ""), "strike")):
-            raise _BadRow("bad strike")
+        if kind != "FUT" and not (strike := number(row.get("strike", ""), "strike")):
+            raise BadRow("bad strike")
         symbol = derivative_symbol(name, day, kind, strike)
     return Instrument(
         symbol=symbol,
@@ -117,7 +105,7 @@ def _instrument(row: Row) -> Instrument:
         name=name,
         expiry=expiry,
         strike=strike,
-        lotsize=int(_number(row.get("lot_size", ""), "lot size")),
+        lotsize=int(number(row.get("lot_size", ""), "lot size")),
         instrumenttype=kind,
         tick_size=tick,
     )
@@ -132,7 +120,7 @@ def _nse(row: Row) -> Place:
     if row.get("segment", "").upper() == "INDICES":
         return "NSE_INDEX", nse_index_symbol(symbol), "INDEX", company
     if row.get("instrument_name", "").upper() != "EQ":
-        raise _BadRow("unknown instrument type")
+        raise BadRow("unknown instrument type")
     return "NSE", symbol.removesuffix("-EQ"), "EQ", company
 
 
@@ -148,16 +136,16 @@ def _derivative(row: Row) -> Place:
     future = option == "XX" or (exchange == "BFO" and row.get("instrument_name", "").upper() in ("SF", "IF"))
     kind = "FUT" if future else option
     if kind not in ("FUT", "CE", "PE"):
-        raise _BadRow("unknown instrument type")
+        raise BadRow("unknown instrument type")
     return exchange, "", kind, row.get("company_name", "").upper().replace(" ", "")
 
 
 def _mcx(row: Row) -> Place:
     kind = row.get("instrument_name", "").upper()
     if kind == "COM":
-        raise _BadRow("no contract")
+        raise BadRow("no contract")
     if kind not in ("FUTCOM", "FUTIDX") and (kind := row.get("option_type", "").upper()) not in ("CE", "PE"):
-        raise _BadRow("unknown instrument type")
+        raise BadRow("unknown instrument type")
     root = _LETTERS.match(row["trading_symbol"].upper())
     return "MCX", "", kind if kind in ("CE", "PE") else "FUT", root[0] if root else ""
 
@@ -181,15 +169,4 @@ def _day(text: str) -> date:
             continue
         if 2000 <= day.year < 2100:
             return day
-    raise _BadRow("bad expiry")
-
-
-def _number(text: str, what: str) -> float:
-    """A number, not negative; an empty cell is 0."""
-    try:
-        number = float(text or 0)
-    except ValueError:
-        number = -1.0
-    if number < 0 or not isfinite(number):
-        raise _BadRow(f"bad {what}")
-    return number
+    raise BadRow("bad expiry")

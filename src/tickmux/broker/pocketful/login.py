@@ -3,16 +3,17 @@
 `Credentials.values` has `client_id` (the account) and `access_token`.
 """
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
 
+from tickmux.broker._login_http import ask
+from tickmux.broker._login_state import is_same_login, login_state
+from tickmux.broker._login_values import needed
 from tickmux.broker.pocketful.streaming.pocketful_adapter import PocketfulAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
@@ -53,7 +54,7 @@ class PocketfulLogin(LoginFlow):
 
     async def begin(self, values: Mapping[str, str], redirect_uri: str, http: httpx.AsyncClient) -> str | None:
         query = {
-            "client_id": _needed(values, "app_key"),
+            "client_id": needed(values, "app_key"),
             "redirect_uri": redirect_uri,
             "response_type": "code",
             "scope": _SCOPE,
@@ -72,10 +73,10 @@ class PocketfulLogin(LoginFlow):
         code = callback.get("code", "").strip()
         if not code:
             raise LoginFailed("Pocketful did not confirm the login in the browser: start the login again")
-        if not hmac.compare_digest(callback.get("state", "").encode(), _state(values, redirect_uri).encode()):
+        if not is_same_login(callback.get("state", ""), _state(values, redirect_uri)):
             raise LoginFailed("the answer in the browser belongs to another login: start the login again")
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
-        key, secret = _needed(values, "app_key"), _needed(values, "app_secret")
+        key, secret = needed(values, "app_key"), needed(values, "app_secret")
         token = await self._asked(http, "POST", "/oauth2/token", _Token, data=form, auth=(key, secret))
         headers = {"Authorization": f"Bearer {token.access_token}"}
         info = await self._asked(http, "GET", "/api/v1/user/trading_info", _Info, headers=headers)
@@ -83,7 +84,7 @@ class PocketfulLogin(LoginFlow):
         return Credentials(found, next_ist(_EXPIRY_HOUR, 0, now))
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        token, client_id = _needed(values, "access_token"), _needed(values, "client_id")
+        token, client_id = needed(values, "access_token"), needed(values, "client_id")
         if any(char.isspace() for char in token + client_id):
             raise LoginFailed("token and client ID have no spaces inside: copy them again")
         return Credentials({"client_id": client_id, "access_token": token}, next_ist(_EXPIRY_HOUR, 0, now))
@@ -94,20 +95,10 @@ class PocketfulLogin(LoginFlow):
         method: str,
         path: str,
         answer: type[T],
-        *,
-        data: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        **request: Any,
     ) -> T:
         """Pocketful's answer; its own words stay out of errors, since they may repeat what was sent."""
-        try:
-            response = await http.request(
-                method, f"{self.urls['api']}{path}", data=data, auth=auth or httpx.USE_CLIENT_DEFAULT, headers=headers
-            )
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"Pocketful cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from error
+        response = await ask(http, "Pocketful", method, f"{self.urls['api']}{path}", **request)
         if response.status_code == 429:
             raise LoginFailed(
                 "Pocketful refuses logins for now (too many requests): wait a minute, then log in again"
@@ -125,14 +116,5 @@ class PocketfulLogin(LoginFlow):
             raise LoginFailed("Pocketful's answer is not the documented one: log in again") from None
 
 
-def _needed(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {name.replace('_', ' ')} is missing")
-    return value
-
-
 def _state(values: Mapping[str, str], redirect_uri: str) -> str:
-    """Ties the browser's answer to this login without remembering anything: only who knows the secret can make it."""
-    words = f"{_needed(values, 'app_key')} {redirect_uri}".encode()
-    return hmac.new(_needed(values, "app_secret").encode(), words, hashlib.sha256).hexdigest()[:32]
+    return login_state(needed(values, "app_key"), needed(values, "app_secret"), redirect_uri)

@@ -8,22 +8,11 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-import msgspec
-
 WRONG_TOKEN_KIND = "UDAPI100067"  # noqa: S105
 RATE_LIMITED = "UDAPI10005"
 _AUTH_CODES = frozenset({"UDAPI100050", "UDAPI100016", "UDAPI100073", WRONG_TOKEN_KIND})
 
 _TOKEN_LIKE = re.compile(r"eyJ[\w.~+/=-]+")
-
-
-def parse_answer(body: bytes) -> dict[str, Any]:
-    """The JSON object of a REST answer; empty for anything else."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def error_codes(answer: dict[str, Any]) -> set[str]:

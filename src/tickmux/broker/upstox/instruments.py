@@ -6,11 +6,11 @@ import zlib
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from functools import lru_cache
-from math import isfinite
 
 import msgspec
 
 from tickmux.broker._index_names import BSE_INDEX_NAMES
+from tickmux.broker._list_rows import BadRow, number
 from tickmux.codec import Credentials
 from tickmux.instrument import NSE_INDEX_NAMES, Instrument, derivative_symbol, format_expiry
 from tickmux.instrument_list import Download, InstrumentList, ListFormatError
@@ -67,10 +67,6 @@ class _Row(msgspec.Struct):
     tick_size: int | float | None = None
 
 
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
-
-
 _decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_row = msgspec.json.Decoder(_Row).decode
 
@@ -107,11 +103,11 @@ class UpstoxInstruments(InstrumentList):
                 row = _decode_row(raw)
                 instrument = _instrument(row)
                 if row.instrument_key in keys:
-                    raise _BadRow("repeated instrument key")
+                    raise BadRow("repeated instrument key")
             except (msgspec.DecodeError, UnicodeError, RecursionError):
                 self.skipped["missing or broken fields"] += 1
                 continue
-            except _BadRow as reason:
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
                 continue
             keys.add(row.instrument_key)
@@ -146,18 +142,18 @@ def _unpack(data: bytes, filename: str) -> bytes:
 
 
 def _instrument(row: _Row) -> Instrument:
-    """One row in our terms; raises _BadRow."""
+    """One row in our terms; raises BadRow."""
     key = row.instrument_key
     segment = row.segment
     exchange = _EXCHANGES.get(segment)
     if exchange is None:
-        raise _BadRow(f"unknown segment {segment[:20]}")
+        raise BadRow(f"unknown segment {segment[:20]}")
     prefix, _, rest = key.partition("|")
     if not rest or _EXCHANGES.get(prefix) != exchange:
-        raise _BadRow("no instrument key of its segment")
+        raise BadRow("no instrument key of its segment")
     brsymbol = row.trading_symbol.strip()
     if not brsymbol:
-        raise _BadRow("no trading symbol")
+        raise BadRow("no trading symbol")
     name = (row.name or "").strip()
     expiry, strike = "", 0.0
     if segment in INDEX_SEGMENTS:
@@ -169,15 +165,15 @@ def _instrument(row: _Row) -> Instrument:
     else:
         kind = row.instrument_type
         if kind not in ("FUT", "CE", "PE"):
-            raise _BadRow("unknown instrument type")
+            raise BadRow("unknown instrument type")
         root = (row.underlying_symbol or "").strip() or name
         if not root:
-            raise _BadRow("derivative without an underlying")
+            raise BadRow("derivative without an underlying")
         day, expiry = _expiry(row.expiry)
         if kind != "FUT":
-            strike = _number(row.strike_price, "strike")
+            strike = number(row.strike_price, "strike")
             if not strike:
-                raise _BadRow("bad strike")
+                raise BadRow("bad strike")
         symbol = derivative_symbol(root, day, kind, strike)
     return Instrument(
         symbol=symbol,
@@ -188,9 +184,9 @@ def _instrument(row: _Row) -> Instrument:
         name=name,
         expiry=expiry,
         strike=strike,
-        lotsize=int(_number(row.lot_size, "lot size")),
+        lotsize=int(number(row.lot_size, "lot size")),
         instrumenttype=kind,
-        tick_size=_number(row.tick_size, "tick size") / _PAISE,
+        tick_size=number(row.tick_size, "tick size") / _PAISE,
     )
 
 
@@ -205,14 +201,6 @@ def _index_symbol(exchange: str, key_name: str, trading_symbol: str) -> str:
 def _expiry(milliseconds: float | None) -> tuple[date, str]:
     """The day in India of an epoch time, and how our rows spell it; a list has some hundred different ones."""
     if milliseconds is None or not 0 < milliseconds < 1e14:
-        raise _BadRow("bad expiry")
+        raise BadRow("bad expiry")
     day = datetime.fromtimestamp(milliseconds / 1000, IST).date()
     return day, format_expiry(day)
-
-
-def _number(value: float | None, what: str) -> float:
-    """A number of rupees, paise or units, not negative; a missing one is 0."""
-    number = float(value or 0)
-    if number < 0 or not isfinite(number):
-        raise _BadRow(f"bad {what}")
-    return number

@@ -3,21 +3,25 @@
 `Credentials.values` has `access_token` and, after a login of ours, `api_key` and `user_id`.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping
 from datetime import datetime
-from math import isfinite
 from urllib.parse import quote, urlencode
 
 import httpx
 
-from tickmux.broker.upstox.errors import error_codes, parse_answer
+from tickmux.broker._jwt import stated_end
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_values import is_header_word, needed
+from tickmux.broker._rest_answers import read_object
+from tickmux.broker.upstox.errors import error_codes
 from tickmux.codec import Credentials
 from tickmux.login import IST, Field, LoginFailed, LoginFlow, LoginKind, next_ist
 
 _EXPIRY = (3, 30)
 """IST; every token of a login ends then, whenever it was made."""
+
+_NO_TIME = 1e11
+"""Epoch seconds of the year 5138: a token that names a later end means something else by it."""
 
 _ADVICE = {
     "UDAPI100068": "Upstox does not know this API key with this redirect URL: compare both with those of the app",
@@ -53,7 +57,7 @@ class UpstoxLogin(LoginFlow):
     }
 
     async def begin(self, values: Mapping[str, str], redirect_uri: str, http: httpx.AsyncClient) -> str | None:
-        query = {"response_type": "code", "client_id": _needed(values, "api_key"), "redirect_uri": redirect_uri}
+        query = {"response_type": "code", "client_id": needed(values, "api_key"), "redirect_uri": redirect_uri}
         return f"{self.urls['login']}?{urlencode(query, quote_via=quote, safe='')}"
 
     async def exchange(
@@ -64,26 +68,22 @@ class UpstoxLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        api_key = _needed(values, "api_key")
+        api_key = needed(values, "api_key")
         code = callback.get("code", "").strip()
         if not code:
             raise LoginFailed("Upstox did not confirm the login in the browser: start the login again")
         form = {
             "code": code,
             "client_id": api_key,
-            "client_secret": _needed(values, "api_secret"),
+            "client_secret": needed(values, "api_secret"),
             "redirect_uri": redirect_uri,
             "grant_type": "authorization_code",
         }
-        try:
-            response = await http.post(self.urls["token"], data=form, headers={"Accept": "application/json"})
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"Upstox cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from error
-        answer = parse_answer(response.content)
+        headers = {"Accept": "application/json"}
+        response = await ask(http, "Upstox", "POST", self.urls["token"], data=form, headers=headers)
+        answer = read_object(response.content)
         token = answer.get("access_token")
-        if not (response.is_success and isinstance(token, str) and _is_token(token)):
+        if not (response.is_success and isinstance(token, str) and is_header_word(token)):
             raise LoginFailed(_advice(response.status_code, error_codes(answer)))
         found = {"api_key": api_key, "access_token": token}
         user = answer.get("user_id")
@@ -97,10 +97,10 @@ class UpstoxLogin(LoginFlow):
             token = token[6:].strip()
         if not token:
             raise LoginFailed("the access token is missing")
-        if not _is_token(token):
+        if not is_header_word(token):
             raise LoginFailed("this is no access token: copy it again, without spaces, or log in with the browser")
-        expires_at = _stated_expiry(token)
-        if expires_at is None:
+        expires_at = stated_end(token) or 0.0
+        if not 0 < expires_at < _NO_TIME:
             expires_at = next_ist(*_EXPIRY, now)
         elif expires_at <= now.timestamp():
             ended = datetime.fromtimestamp(expires_at, IST)
@@ -108,42 +108,13 @@ class UpstoxLogin(LoginFlow):
         return Credentials({"access_token": token}, expires_at)
 
 
-def _needed(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {name.replace('_', ' ').replace('api', 'API')} is missing")
-    return value
-
-
-def _is_token(text: str) -> bool:
-    """Whether it can stand in a header: visible ASCII without spaces."""
-    return text.isascii() and text.isprintable() and " " not in text and bool(text)
-
-
-def _stated_expiry(token: str) -> float | None:
-    """When a token ends by its own words: it is a JWT, and an Analytics token lives longer than a login's."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = parse_answer(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
-        return None
-    expiry = claims.get("exp")
-    if isinstance(expiry, bool) or not isinstance(expiry, int | float) or not isfinite(expiry):
-        return None
-    return float(expiry) if 0 < expiry < 1e11 else None
-
-
 def _advice(status: int, codes: set[str]) -> str:
     """What the user should do. The broker's own words stay out: they may repeat what was sent."""
     for code, advice in _ADVICE.items():
         if code in codes:
             return f"{advice} ({code})"
-    if status == 429:
-        return "Upstox is refusing logins for now (too many requests): wait a minute, then log in again"
-    if status >= 500:
-        return f"Upstox has a problem of its own (HTTP {status}): try again in a few minutes"
+    if advice := trouble("Upstox", status):
+        return advice
     if 200 <= status < 300:
         return "Upstox's answer holds no access token: log in again"
     named = f", {', '.join(sorted(codes))}" if codes else ""

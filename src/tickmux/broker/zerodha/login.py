@@ -11,6 +11,9 @@ from urllib.parse import quote, urlencode
 import httpx
 import msgspec
 
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_values import needed
+from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.zerodha.streaming.zerodha_adapter import ZerodhaAdapter, bare_token
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
@@ -47,7 +50,7 @@ class ZerodhaLogin(LoginFlow):
     default_urls = ZerodhaAdapter.default_urls
 
     async def begin(self, values: Mapping[str, str], redirect_uri: str, http: httpx.AsyncClient) -> str | None:
-        return f"{self.urls['login']}?{urlencode({'v': '3', 'api_key': _needed(values, 'api_key')}, quote_via=quote)}"
+        return f"{self.urls['login']}?{urlencode({'v': '3', 'api_key': needed(values, 'api_key')}, quote_via=quote)}"
 
     async def exchange(
         self,
@@ -57,7 +60,7 @@ class ZerodhaLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        api_key, secret = _needed(values, "api_key"), _needed(values, "api_secret")
+        api_key, secret = needed(values, "api_key"), needed(values, "api_secret")
         request_token = callback.get("request_token", "").strip()
         if not request_token or callback.get("status", "success") != "success":
             raise LoginFailed("Zerodha did not confirm the login in the browser: start the login again")
@@ -67,12 +70,7 @@ class ZerodhaLogin(LoginFlow):
             "checksum": hashlib.sha256(f"{api_key}{request_token}{secret}".encode()).hexdigest(),
         }
         url = f"{self.urls['api']}/session/token"
-        try:
-            response = await http.post(url, data=form, headers={"X-Kite-Version": "3"})
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"Zerodha cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from error
+        response = await ask(http, "Zerodha", "POST", url, data=form, headers={"X-Kite-Version": "3"})
         session = _session(response)
         found = {"api_key": api_key, "access_token": session.access_token}
         if session.user_id:
@@ -80,7 +78,7 @@ class ZerodhaLogin(LoginFlow):
         return Credentials(found, next_ist(_EXPIRY_HOUR, 0, now))
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        pasted = _needed(values, "access_token")
+        pasted = needed(values, "access_token")
         token = bare_token(pasted)
         key, colon, _ = pasted.partition(":")
         api_key = (key if colon else values.get("api_key", "")).strip()
@@ -91,19 +89,9 @@ class ZerodhaLogin(LoginFlow):
         return Credentials({"api_key": api_key, "access_token": token}, next_ist(_EXPIRY_HOUR, 0, now))
 
 
-def _needed(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {name.replace('_', ' ').replace('api', 'API')} is missing")
-    return value
-
-
 def _session(response: httpx.Response) -> _Session:
     """The session in Kite's answer, or the LoginFailed that says what to do about its refusal."""
-    try:
-        answer = msgspec.json.decode(response.content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        answer = _Answer()
+    answer = read_answer(response, _Answer)
     if response.is_success and answer.status == "success" and answer.data and answer.data.access_token:
         return answer.data
     raise LoginFailed(_advice(response.status_code, answer.error_type or "", (answer.message or "").lower()))
@@ -111,10 +99,8 @@ def _session(response: httpx.Response) -> _Session:
 
 def _advice(status: int, error: str, message: str) -> str:
     """What the user should do. The broker's own words stay out: they may repeat what was sent."""
-    if status == 429:
-        return "Zerodha is refusing logins for now (too many requests): wait a minute, then log in again"
-    if status >= 500:
-        return f"Zerodha has a problem of its own (HTTP {status}): try again in a few minutes"
+    if advice := trouble("Zerodha", status):
+        return advice
     if "checksum" in message:
         return "Zerodha did not accept the API secret: check it at developers.kite.trade, then log in again"
     if "api_key" in message or "api key" in message:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import httpx
 
-from tickmux.broker.upstox.errors import RATE_LIMITED, WRONG_TOKEN_KIND, error_codes, is_auth_failure, parse_answer
+from tickmux.broker._rest_answers import read_object
+from tickmux.broker.upstox.errors import RATE_LIMITED, WRONG_TOKEN_KIND, error_codes, is_auth_failure
 from tickmux.broker.upstox.streaming.upstox_mapping import DEPTH_30, UpstoxCodec
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
@@ -84,7 +85,7 @@ class UpstoxAdapter(BaseBrokerWebSocketAdapter):
             response = await http.get(url, headers={"Authorization": bearer, "Accept": "application/json"})
         except httpx.HTTPError as error:
             raise Unavailable(f"Upstox's authorize service cannot be reached ({type(error).__name__})") from None
-        answer = parse_answer(response.content)
+        answer = read_object(response.content)
         if not response.is_success and response.status_code not in _NO_SUCH_ENDPOINT:
             raise _authorize_failure(response.status_code, error_codes(answer))
         data = answer.get("data")
@@ -99,7 +100,7 @@ class UpstoxAdapter(BaseBrokerWebSocketAdapter):
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         # A used URL is refused like a dead token. A new URL tells them apart: authorize refuses a dead token by
         # itself, and a second refusal of a fresh URL means that the account may not have the feed (section 3).
-        codes = error_codes(parse_answer(body))
+        codes = error_codes(read_object(body))
         if status in (401, 403) or is_auth_failure(codes):
             now = time.monotonic()
             again = now - self._refused_at < _SECOND_REFUSAL_WITHIN
