@@ -251,6 +251,21 @@ async def test_ticks_go_to_the_host_and_a_token_that_nobody_wants_is_counted():
 
 
 @virtually
+async def test_where_each_change_sends_the_whole_list_wishes_are_collected_first():
+    class Settling(Adapter):
+        channels = {"main": Channel(symbols=10, connections=1, batch=10, settle=0.25)}
+
+    async with World(Settling()) as world:
+        await settle()
+        for instrument in (A, B, C):
+            world.connection.want(instrument, "ltp")
+            await settle(0.1)
+        assert world.link.sent == []
+        await settle(0.3)
+        assert world.link.sent == ["+ltp:A,B,C"]
+
+
+@virtually
 async def test_nothing_is_subscribed_before_the_broker_has_accepted_the_login():
     class Patient(Adapter):
         codec_type = PatientCodec

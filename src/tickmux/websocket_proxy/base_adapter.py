@@ -29,6 +29,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     symbols, connections: pool size by default; `max_*` is what the broker allows (the same unless given).
     batch:          instruments in one subscribe frame.
     frame_gap:      least seconds between the frames of two calls; those of one call go out back to back.
+    settle:         seconds of quiet after the last wish before anything is sent, where each change sends the whole
+                    list anew.
     heartbeat_interval: seconds between the codec's `heartbeat_frames`, None where there are none.
     ping_interval:  seconds between WebSocket pings, None to send none.
     stall_after:    seconds without any incoming frame (data, heartbeats, pings, pongs) after which the
@@ -45,6 +47,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: int = 0
     batch: int = 500
     frame_gap: float = 0.0
+    settle: float = 0.0
     heartbeat_interval: float | None = None
     ping_interval: float | None = 20.0
     stall_after: float = 45.0

@@ -124,6 +124,7 @@ class FeedConnection:
         self._outbox: deque[list[Frame]] = deque()
         """Groups of frames; those of one call go out back to back, the channel's gap lies between calls."""
         self._refused: set[Instrument] = set()
+        self._wished_at = 0.0
         self._farewell: list[HttpRequest] = []
         """What ends the last session's subscriptions where they outlive the socket; sent by `stop` only."""
         self._ready = False
@@ -154,11 +155,13 @@ class FeedConnection:
         self._count(kind, +1)
         self.wanted[instrument] = kind
         self._refused.discard(instrument)
+        self._wished_at = self._clock()
         self._changed.set()
 
     def drop(self, instrument: Instrument) -> None:
         """Unsubscribes as soon as the session allows."""
         self._count(self.wanted.pop(instrument, None), -1)
+        self._wished_at = self._clock()
         self._changed.set()
 
     def _count(self, kind: str | None, by: int) -> None:
@@ -289,7 +292,8 @@ class FeedConnection:
             # Cleared in every round: reconciling compares everything, so that no wish is lost by it, and what
             # changes before the session may subscribe must not keep this loop awake.
             self._changed.clear()
-            if live and not self._outbox:
+            settled_at = self._wished_at + channel.settle
+            if live and not self._outbox and now >= settled_at:
                 self._reconcile(codec)
             if self._outbox:
                 for frame in self._outbox.popleft():
@@ -297,6 +301,8 @@ class FeedConnection:
                 await self._nap(link, channel.frame_gap if self._outbox else 0.0)
                 continue
             deadline = min(ping_at, beat_at, self.last_sign + channel.stall_after, now + 1.0)
+            if now < settled_at:
+                deadline = min(deadline, settled_at)
             await self._nap(link, max(_SHORTEST_NAP, deadline - now))
 
     def _heartbeat_interval(self, codec: FeedCodec) -> float:

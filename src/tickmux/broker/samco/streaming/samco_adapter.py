@@ -1,0 +1,65 @@
+"""Samco's endpoints, limits and hand-shake (specification sections 1 to 4, 7 and 10)."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from tickmux.broker.samco.streaming.listing_ids import ListingIds, session_headers
+from tickmux.broker.samco.streaming.samco_mapping import SamcoCodec
+from tickmux.codec import Credentials, FeedCodec
+from tickmux.instrument import Instrument
+from tickmux.tick import Mode
+from tickmux.websocket_proxy.base_adapter import (
+    AuthRejected,
+    BaseBrokerWebSocketAdapter,
+    Channel,
+    Endpoint,
+    Stream,
+)
+
+
+class SamcoAdapter(BaseBrokerWebSocketAdapter):
+    """Samco's two streams on one connection. Its limits are not published, so one connection of 1000 it is."""
+
+    name = "samco"
+    display_name = "Samco (Stocknote)"
+    transport = "WebSocket, JSON"
+    exchanges = ("NSE", "BSE", "NFO", "BFO", "CDS", "MCX", "NSE_INDEX", "BSE_INDEX")
+    token_life = "until 08:00 IST"  # noqa: S105
+    default_urls = {
+        "feed": "wss://stream.samco.in",
+        "api": "https://tradeapi.samco.in",
+        "login": "https://tradeapi.samco.in/oauth/authorize",
+        "master": "https://developers.stocknote.com/doc/ScripMaster.csv",
+    }
+    channels = {
+        "main": Channel(
+            symbols=1000,
+            connections=1,
+            max_symbols=3000,
+            batch=3000,  # whole lists are sent, so parts would only repeat each other
+            frame_gap=0.25,
+            settle=0.25,
+            ping_interval=30.0,
+            stall_after=40.0,  # 10 s for the pong
+            quiet_after=120.0,
+            backoff=(2.0, 60.0),
+        )
+    }
+
+    def __init__(self, urls: Mapping[str, str] | None = None) -> None:
+        super().__init__(urls)
+        self._listing_ids = ListingIds()
+
+    def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
+        book = mode is Mode.DEPTH and not instrument.is_index
+        return (Stream("main", "depth" if book else "quote"),)
+
+    def codec(self, channel: str) -> FeedCodec:
+        return SamcoCodec(self._listing_ids)
+
+    async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
+        headers = session_headers(credentials)
+        if not all(value.isascii() and value.isprintable() and value for value in headers.values()):
+            raise AuthRejected("what is stored is no session token of Samco: log in again")
+        return Endpoint(self.urls["feed"], headers, rest_base=self.urls["api"])
