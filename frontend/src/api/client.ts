@@ -1,5 +1,6 @@
 /** Calls of the JSON API: CSRF token, typed failures, one repetition after a stale token. */
 
+import { sentence } from "../format/words";
 import type { Session } from "./types";
 
 export class ApiError extends Error {
@@ -98,9 +99,11 @@ async function request<T>(method: Method, path: string, body?: object, signal?: 
     response.status,
     typeof answer?.code === "string" ? answer.code : "UNEXPECTED",
     typeof answer?.message === "string"
-      ? answer.message
+      ? sentence(answer.message)
       : `The server answered ${response.status} without an explanation.`,
-    isTexts(answer?.fields) ? answer.fields : {},
+    isTexts(answer?.fields)
+      ? Object.fromEntries(Object.entries(answer.fields).map(([name, text]) => [name, sentence(text)]))
+      : {},
   );
 }
 

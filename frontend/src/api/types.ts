@@ -8,6 +8,8 @@ export interface Session {
   username: string | null;
   csrf_token: string;
   version: string;
+  /** Before the first user: the name that the command line means. */
+  suggested_username?: string | null;
 }
 
 export interface Latency {
@@ -20,10 +22,10 @@ export interface FeedConnection {
   id: string;
   channel: string;
   state: FeedState;
-  since: number;
+  since: number | null;
   symbols: number;
   max_symbols: number;
-  reconnects: number;
+  reconnects: number | null;
   last_frame: number | null;
 }
 
@@ -55,11 +57,11 @@ export interface Feed {
 export interface ProxyClient {
   id: number;
   user: string;
-  since: number;
+  since: number | null;
   subscriptions: number;
-  messages: number;
-  conflated: number;
-  buffered_bytes: number;
+  messages: number | null;
+  conflated: number | null;
+  buffered_bytes: number | null;
 }
 
 export interface ProxyState {
@@ -70,7 +72,7 @@ export interface ProxyState {
   subscriptions: number;
   instruments: number;
   messages: number;
-  bytes: number;
+  bytes: number | null;
   conflated: number;
   drops: number;
   latency_ms: Latency | null;

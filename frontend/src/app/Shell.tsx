@@ -3,6 +3,7 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { clock } from "../format/time";
+import { sentence } from "../format/words";
 import { useClientState } from "../hooks/useMarketData";
 import { sharedClient } from "../market/shared";
 import { Button, Pill } from "../ui/controls";
@@ -96,7 +97,7 @@ function StateBanner() {
     again = true;
   } else if (phase === "ready" && feed && feed.state !== "live" && feed.state !== "market_closed") {
     tone = FEED_STATES[feed.state].tone === "bad" ? "bad" : "warn";
-    text = `${FEED_TEXTS[feed.state] ?? FEED_STATES[feed.state].label} since ${clock(feed.since)} IST: prices shown may be out of date. ${feed.message}`;
+    text = `${FEED_TEXTS[feed.state] ?? FEED_STATES[feed.state].label} since ${clock(feed.since)} IST: prices shown may be out of date. ${sentence(feed.message)}`;
   }
   return (
     <div role="status" aria-live="polite">

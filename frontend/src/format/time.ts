@@ -53,8 +53,14 @@ export function tradeTime(at: Maybe, now: number): string {
   return day(at) === day(now) && Math.abs(now - at) < 86_400_000 ? clock(at) : day(at);
 }
 
+/** How long ago that was; null where it is not known. */
+export function elapsed(now: number, since: number | null): number | null {
+  return since === null ? null : now - since;
+}
+
 /** 45 s · 12 min · 3 h 20 min · 5 d 2 h */
-export function duration(ms: number): string {
+export function duration(ms: Maybe): string {
+  if (ms == null) return UNKNOWN;
   const seconds = Math.max(0, Math.floor(ms / 1000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);

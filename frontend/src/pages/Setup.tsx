@@ -8,7 +8,7 @@ import { Button, Failure, Field } from "../ui/controls";
 const LEAST_PASSWORD = 10;
 
 export default function Setup() {
-  const { setup } = useSession();
+  const { session, setup } = useSession();
   const [error, setError] = useState<string | null>(null);
   const [wrong, setWrong] = useState<Readonly<Record<string, string>>>({});
   const [busy, setBusy] = useState(false);
@@ -51,8 +51,9 @@ export default function Setup() {
           label="User name"
           name="username"
           autoComplete="username"
+          defaultValue={session?.suggested_username ?? ""}
           required
-          autoFocus
+          autoFocus={!session?.suggested_username}
           autoCapitalize="none"
           wrong={wrong.username}
         />
@@ -62,6 +63,7 @@ export default function Setup() {
           type="password"
           autoComplete="new-password"
           required
+          autoFocus={Boolean(session?.suggested_username)}
           help={`At least ${LEAST_PASSWORD} characters. There is no recovery by mail: keep it well.`}
           wrong={wrong.password}
         />

@@ -39,51 +39,69 @@ export default function Start() {
       <div className="card wide">
         <h1>Where should prices come from?</h1>
         {(failure ?? error) && <Failure>{failure ?? error}</Failure>}
-        {data?.fixed && <p className="notice">The source is set already: {data.fixed}.</p>}
-        <div className="choices">
-          <section className="choice" aria-labelledby="use-simulator">
-            <div>
-              <h2 id="use-simulator">The simulator</h2>
-              <p>
-                A made-up exchange with hundreds of instruments and full books. Needs no keys and works on a Sunday.
-              </p>
+        {data?.fixed ? (
+          <Fixed reason={data.fixed} />
+        ) : (
+          <>
+            <div className="choices">
+              <section className="choice" aria-labelledby="use-simulator">
+                <div>
+                  <h2 id="use-simulator">The simulator</h2>
+                  <p>
+                    A made-up exchange with hundreds of instruments and full books. Needs no keys and works on a
+                    Sunday.
+                  </p>
+                </div>
+                <Button look="primary" disabled={busy || simulated.length === 0} onClick={() => void simulate()}>
+                  Start the simulator
+                </Button>
+              </section>
+              <section className="choice" aria-labelledby="use-broker">
+                <div className="stack">
+                  <div>
+                    <h2 id="use-broker">My broker</h2>
+                    <p>Live prices with your own API keys. They stay on this server, encrypted.</p>
+                  </div>
+                  <select
+                    className="input"
+                    aria-label="Broker"
+                    value={chosen?.name ?? ""}
+                    onChange={(event) => setBroker(event.target.value)}
+                  >
+                    {data?.brokers.map(({ name, title }) => (
+                      <option key={name} value={name}>
+                        {title}
+                      </option>
+                    ))}
+                  </select>
+                </div>
+                <Button
+                  look="primary"
+                  disabled={!chosen}
+                  onClick={() => chosen && go(`/settings/broker/${chosen.name}`)}
+                >
+                  Continue
+                </Button>
+              </section>
             </div>
-            <Button
-              look="primary"
-              disabled={busy || simulated.length === 0 || Boolean(data?.fixed)}
-              onClick={() => void simulate()}
-            >
-              Start the simulator
-            </Button>
-          </section>
-          <section className="choice" aria-labelledby="use-broker">
-            <div className="stack">
-              <div>
-                <h2 id="use-broker">My broker</h2>
-                <p>Live prices with your own API keys. They stay on this server, encrypted.</p>
-              </div>
-              <select
-                className="input"
-                aria-label="Broker"
-                value={chosen?.name ?? ""}
-                onChange={(event) => setBroker(event.target.value)}
-              >
-                {data?.brokers.map(({ name, title }) => (
-                  <option key={name} value={name}>
-                    {title}
-                  </option>
-                ))}
-              </select>
-            </div>
-            <Button look="primary" disabled={!chosen} onClick={() => chosen && go(`/settings/broker/${chosen.name}`)}>
-              Continue
-            </Button>
-          </section>
-        </div>
-        <p>
-          <Link href="/">Decide later</Link>
-        </p>
+            <p>
+              <Link href="/">Decide later</Link>
+            </p>
+          </>
+        )}
       </div>
     </main>
+  );
+}
+
+/** The server was started with a source: there is nothing to choose. */
+function Fixed({ reason }: { reason: string }) {
+  return (
+    <>
+      <p className="notice">{reason}</p>
+      <Link className="button primary" href="/watchlist">
+        Open the watchlist
+      </Link>
+    </>
   );
 }

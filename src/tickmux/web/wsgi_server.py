@@ -18,6 +18,7 @@ from tickmux.websocket_proxy.port_check import PortTaken, check_port, describe_t
 _THREADS = 8
 _BACKLOG = 128
 _STOP_TIMEOUT = 1.5
+_LAST_ANSWERS = 0.2
 
 
 class WebServer:
@@ -60,10 +61,10 @@ class WebServer:
         server, self._server = self._server, None
         if server is None or self._thread is None:
             return
+        server.task_dispatcher.shutdown(cancel_pending=True, timeout=_LAST_ANSWERS)
         # The sockets are closed in the server's own thread, whose loop then has nothing left to do.
         server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
         self._thread.join(_STOP_TIMEOUT)
-        server.task_dispatcher.shutdown(cancel_pending=True, timeout=0.2)
 
     def _listen(self) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]

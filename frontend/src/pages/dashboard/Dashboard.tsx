@@ -5,8 +5,8 @@ import { Link } from "wouter";
 import { usePolled } from "../../api/polling";
 import type { Feeds, ProxyClient } from "../../api/types";
 import { type Series, TimeSeries } from "../../charts/TimeSeries";
-import { bytes, compact, integer, milliseconds } from "../../format/numbers";
-import { clock, duration } from "../../format/time";
+import { bytes, compact, decimal, integer, milliseconds } from "../../format/numbers";
+import { clock, duration, elapsed } from "../../format/time";
 import { Failure, Panel, Scroller } from "../../ui/controls";
 import { FeedPanel } from "./FeedPanel";
 import { EMPTY, observe, span, type Telemetry, total } from "./telemetry";
@@ -21,6 +21,9 @@ const LATENCY: readonly Series[] = [
   { name: "p50", colour: "accent" },
   { name: "p99", colour: "warn" },
 ];
+
+/** The marks of an idle feed lie between whole numbers. */
+const rate = (value: number): string => (value < 10 && !Number.isInteger(value) ? decimal(value, 1) : compact(value));
 
 export default function Dashboard() {
   const { data, error } = usePolled<Feeds>("/api/feeds", 1000);
@@ -92,7 +95,7 @@ export default function Dashboard() {
             samples={telemetry.ticks}
             series={TICKS}
             span={span(telemetry.ticks)}
-            format={compact}
+            format={rate}
             label={`Ticks per second, now ${integer(rates.ticks)}`}
           />
         </Panel>
@@ -110,7 +113,7 @@ export default function Dashboard() {
             samples={telemetry.messages}
             series={MESSAGES}
             span={span(telemetry.ticks)}
-            format={compact}
+            format={rate}
             label={`Messages per second, now ${integer(rates.messages)}`}
           />
         </Panel>
@@ -216,7 +219,7 @@ function Clients({ clients, count, now }: { clients: ProxyClient[]; count: numbe
                 <tr key={client.id}>
                   <td>#{client.id}</td>
                   <td>{client.user}</td>
-                  <td className="num">{duration(now - client.since)}</td>
+                  <td className="num">{duration(elapsed(now, client.since))}</td>
                   <td className="num">{integer(client.subscriptions)}</td>
                   <td className="num">{compact(client.messages)}</td>
                   <td className="num">{compact(client.conflated)}</td>

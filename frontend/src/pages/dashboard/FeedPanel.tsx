@@ -3,12 +3,18 @@
 import { Link } from "wouter";
 import type { Feed } from "../../api/types";
 import { bytes, compact, integer, milliseconds } from "../../format/numbers";
-import { dateTime, duration } from "../../format/time";
+import { dateTime, duration, elapsed } from "../../format/time";
+import { sentence } from "../../format/words";
 import { Meter, Panel, Pill, Scroller } from "../../ui/controls";
 import { FEED_STATES } from "../../ui/feedState";
 
+const IDLE = { label: "Idle", tone: "plain" } as const;
+const NOTICES: Readonly<Record<string, string>> = { bad: "notice bad", warn: "notice warn" };
+
 export function FeedPanel({ feed, now }: { feed: Feed; now: number }) {
-  const { label, tone } = FEED_STATES[feed.state];
+  // Nobody has asked for anything yet: a feed that waits for its first subscription is in no trouble.
+  const idle = feed.state === "connecting" && feed.symbols === 0 && feed.connections.length === 0;
+  const { label, tone } = idle ? IDLE : FEED_STATES[feed.state];
   const name = feed.simulated ? `${feed.title} simulator` : feed.title;
   return (
     <Panel
@@ -29,8 +35,8 @@ export function FeedPanel({ feed, now }: { feed: Feed; now: number }) {
       }
     >
       {feed.message && (
-        <div className={`notice ${tone === "bad" ? "bad" : "warn"} feed-message`}>
-          <span>{feed.message}</span>
+        <div className={`${NOTICES[tone] ?? "notice"} feed-message`}>
+          <span>{sentence(feed.message)}</span>
           {feed.state === "auth_expired" && (
             <Link className="button small" href={`/settings/broker/${feed.broker}`}>
               Log in
@@ -126,7 +132,7 @@ function Connections({ feed, now }: { feed: Feed; now: number }) {
                   ? "–"
                   : `${milliseconds(Math.max(0, now - connection.last_frame))} ago`}
               </td>
-              <td className="num">{duration(now - connection.since)}</td>
+              <td className="num">{duration(elapsed(now, connection.since))}</td>
             </tr>
           ))}
           {Array.from({ length: Math.max(0, (slots ?? 0) - connections.length) }, (_, index) => (

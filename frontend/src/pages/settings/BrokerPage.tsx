@@ -74,6 +74,12 @@ function useOutcome(name: string, reload: () => Promise<void>): LoginOutcome | n
   return outcome;
 }
 
+/** What a broker calls things is set in backticks. */
+function Help({ children }: { children: string }) {
+  // biome-ignore lint/suspicious/noArrayIndexKey: the parts of one text keep their places
+  return children.split("`").map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part));
+}
+
 interface FieldsFormProps {
   fields: readonly LoginField[];
   remembered: readonly string[];
@@ -114,7 +120,7 @@ function FieldsForm({ fields, remembered, submit, onSubmit }: FieldsFormProps) {
             key={name}
             name={name}
             label={optional ? `${label} (optional)` : label}
-            help={help || undefined}
+            help={help ? <Help>{help}</Help> : undefined}
             wrong={wrong[name]}
             type={secret ? "password" : "text"}
             inputMode={!remember && /otp|pin/i.test(name) ? "numeric" : undefined}

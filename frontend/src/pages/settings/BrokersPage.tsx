@@ -46,7 +46,7 @@ export function BrokersPage() {
           ) : (
             "No source of data is chosen yet. Log in to your broker, or start a simulator: it needs no keys."
           )}
-          {data.fixed && <> It cannot be changed here: {data.fixed}.</>}
+          {data.fixed && <> {data.fixed}</>}
         </span>
       </p>
       <Panel

@@ -187,8 +187,8 @@ function Measures({ state }: { state: ProbeState }) {
     ["Messages", `${integer(state.messageRate)} /s`],
     ["Data", `${bytes(state.byteRate)}/s`],
     ["Ping", milliseconds(state.roundTrip)],
-    ["Exchange → here, median", milliseconds(state.age && Math.max(0, state.age.median))],
-    ["Exchange → here, worst", milliseconds(state.age && Math.max(0, state.age.worst))],
+    ["Tick’s time → here, median", milliseconds(state.age && Math.max(0, state.age.median))],
+    ["Tick’s time → here, worst", milliseconds(state.age && Math.max(0, state.age.worst))],
     ["Received", `${integer(state.received)} · ${bytes(state.bytes)}`],
     ["Malformed", integer(state.malformed)],
   ];
