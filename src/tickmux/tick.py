@@ -39,7 +39,8 @@ class Depth(msgspec.Struct):
 class Tick(msgspec.Struct, kw_only=True):
     """What one wire message says about one instrument: only the fields that its bytes determine.
 
-    `mode` is the mode that the message fills. `close` is the previous close.
+    `mode` is the mode that the message fills. `close` is the previous close. `book_emptied`: a book that was there
+    before has no level left, on a wire whose ticks have no `depth` then; it is no field of the tick.
     """
 
     instrument: "Instrument"
@@ -60,6 +61,7 @@ class Tick(msgspec.Struct, kw_only=True):
     upper_circuit: float | None = None
     lower_circuit: float | None = None
     depth: Depth | None = None
+    book_emptied: bool = False
 
 
 LTP_FIELDS = ("ltp", "ltt", "timestamp")

@@ -171,3 +171,13 @@ def test_a_mode_that_joins_later_finds_a_snapshot_of_what_is_known(bus):
     assert data(publisher.snapshot(SBIN, Mode.LTP, 0)) == {
         "symbol": "SBIN", "exchange": "NSE", "mode": "ltp", "ltp": 1.25, "timestamp": NOW,
     }  # fmt: skip
+
+
+def test_a_book_that_has_emptied_is_shown_empty_and_not_as_it_was(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.DEPTH, 5)
+    publisher.publish(
+        "main", [Tick(instrument=SBIN, mode=Mode.DEPTH, ltp=1.0, depth=Depth([DepthLevel(1.0, 5)], []))]
+    )
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=1.0, book_emptied=True)])
+    assert data(bus.payloads()[-1][1])["depth"] == {"buy": [], "sell": []}

@@ -154,6 +154,8 @@ class TickPublisher:
             touched = _merge(quote, tick, now)
             if tick.depth is not None:
                 state.book = tick.depth
+            elif tick.book_emptied:
+                state.book = Depth([], [])  # an old book must not be shown as the present one
             if self._merges_channels:
                 self._remember(state, channel, tick, now)
             encoded: bytes | None = None
@@ -192,7 +194,7 @@ class TickPublisher:
     def _remember(self, state: _State, channel: str, tick: Tick, now: int) -> None:
         quote, book = state.parts.get(channel) or (_QuoteData(), None)
         _merge(quote, tick, now)
-        state.parts[channel] = (quote, tick.depth or book)
+        state.parts[channel] = (quote, None if tick.book_emptied else tick.depth or book)
 
 
 _LTP_TOUCHED, _QUOTE_TOUCHED = 1, 2

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tickmux.broker.firstock import BROKER
 from tickmux.broker.firstock.streaming.firstock_mapping import KIND, FirstockCodec
+from tickmux.broker.firstock.streaming.market_state import MarketState
 from tickmux.codec import Credentials, Decoded, Event
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode, Tick, tick_fields
@@ -329,3 +330,13 @@ def test_no_bytes_make_decoding_raise(data: bytes | str) -> None:
 )
 def test_monstrous_frames_give_no_tick(text: str) -> None:
     assert codec(OPTION).decode(text).ticks == []
+
+
+def test_a_book_that_loses_its_last_level_says_so_without_a_depth():
+    state = MarketState(Instrument("INFY", "NSE", "1594"))
+    level = {"price": 151230, "quantity": 10, "orders": 2}
+    state.merge({"i_last_traded_price": 151235, "best_buy": [level], "best_sell": []})
+    assert state.tick().depth is not None
+    state.merge({"best_buy": [{"price": 0, "quantity": 0, "orders": 0}]})
+    emptied = state.tick()
+    assert (emptied.depth, emptied.book_emptied) == (None, True)

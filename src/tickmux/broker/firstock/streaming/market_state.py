@@ -42,7 +42,7 @@ _Levels = list[dict[str, float]]
 class MarketState:
     """The merged state of `instrument`."""
 
-    __slots__ = ("_book", "_buy", "_fields", "_instrument", "_second_choice", "_sell")
+    __slots__ = ("_book", "_buy", "_fields", "_had_book", "_instrument", "_second_choice", "_sell")
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
@@ -52,6 +52,7 @@ class MarketState:
         self._buy: _Levels = [{} for _ in range(_LEVELS)]
         self._sell: _Levels = [{} for _ in range(_LEVELS)]
         self._book: Depth | None = None
+        self._had_book = False
 
     def merge(self, frame: Mapping[str, Any]) -> None:
         """Takes in what the frame carries; all else keeps its value."""
@@ -89,8 +90,11 @@ class MarketState:
             book = self._book = Depth(_side(self._buy), _side(self._sell))
         fields = {**self._second_choice, **self._fields}
         if book.buy or book.sell:
+            self._had_book = True
             return Tick(instrument=self._instrument, mode=Mode.DEPTH, depth=book, **fields)
-        return Tick(instrument=self._instrument, mode=Mode.QUOTE, **fields) if "ltp" in fields else None
+        if "ltp" not in fields:
+            return None
+        return Tick(instrument=self._instrument, mode=Mode.QUOTE, book_emptied=self._had_book, **fields)
 
 
 def _merge_levels(levels: _Levels, changes: list[Any]) -> None:
