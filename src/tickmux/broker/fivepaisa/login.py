@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pyotp
 
+from tickmux.broker._login_http import ask
 from tickmux.broker.fivepaisa.access_token import read_claims
 from tickmux.broker.fivepaisa.streaming.fivepaisa_adapter import FivepaisaAdapter
 from tickmux.codec import Credentials
@@ -111,12 +112,7 @@ class FivepaisaLogin(LoginFlow):
         self, http: httpx.AsyncClient, call: str, request: Mapping[str, Any], given: Mapping[str, str]
     ) -> dict[str, Any]:
         """The `body` of a good answer; both envelopes must be good. Never repeated: a code works once."""
-        try:
-            response = await http.post(f"{self.urls['api']}/{call}", json=request)
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"5paisa cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from None
+        response = await ask(http, "5paisa", "POST", f"{self.urls['api']}/{call}", json=request)
         status = response.status_code
         if status == 429:
             raise LoginFailed("5paisa is refusing logins for now (too many requests): wait a minute, then try again")

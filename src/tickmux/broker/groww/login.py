@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pyotp
 
+from tickmux.broker._login_http import ask
 from tickmux.broker.groww.rest import NOT_AUTHORISED, error_code, parse_answer, request_headers
 from tickmux.codec import Credentials
 from tickmux.login import IST, Field, LoginFailed, LoginFlow, LoginKind, next_ist
@@ -72,12 +73,7 @@ class GrowwLogin(LoginFlow):
     ) -> Credentials:
         api_key = _header_text(values.get("api_key", ""), "API key")
         body = _proof(values, now)
-        try:
-            response = await http.post(self.urls["token"], json=body, headers=request_headers(api_key))
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"Groww cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from None
+        response = await ask(http, "Groww", "POST", self.urls["token"], json=body, headers=request_headers(api_key))
         answer = parse_answer(response.content)
         if not response.is_success or answer.get("status") == "FAILURE":
             raise LoginFailed(_advice(response.status_code, error_code(answer), approval="checksum" in body))

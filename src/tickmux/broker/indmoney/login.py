@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import pyotp
 
+from tickmux.broker._login_http import ask
 from tickmux.broker.indmoney.streaming.indmoney_adapter import IndmoneyAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind
@@ -74,12 +75,9 @@ class IndmoneyLogin(LoginFlow):
         client_id = _header_text(values, "client_id")
         body = {"mpin": _given(values, "mpin"), "totp": _one_time_code(values, now)}
         _quote_mode(values)  # a wrong choice must not cost a login, of which there is one a minute
-        try:
-            response = await http.post(f"{self.urls['api']}{_PATH}", json=body, headers={"x-api-key": client_id})
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"INDmoney cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from None
+        response = await ask(
+            http, "INDmoney", "POST", f"{self.urls['api']}{_PATH}", json=body, headers={"x-api-key": client_id}
+        )
         return self.from_token({**values, "access_token": _token(response)}, now)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:

@@ -14,6 +14,7 @@ import httpx
 import msgspec
 import pyotp
 
+from tickmux.broker._login_http import ask
 from tickmux.broker.kotak.streaming.kotak_adapter import KotakAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind
@@ -121,12 +122,9 @@ class KotakLogin(LoginFlow):
     async def _step(
         self, http: httpx.AsyncClient, path: str, headers: Mapping[str, str], body: Mapping[str, str]
     ) -> _Data:
-        try:
-            response = await http.post(f"{self.urls['login']}{path}", json=dict(body), headers=dict(headers))
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"Kotak cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from None
+        response = await ask(
+            http, "Kotak", "POST", f"{self.urls['login']}{path}", json=dict(body), headers=dict(headers)
+        )
         data = _data(response)
         if not response.is_success or data is None or data.status != "success":
             raise LoginFailed(_advice(response, path))

@@ -15,6 +15,7 @@ import httpx
 import msgspec
 import pyotp
 
+from tickmux.broker._login_http import ask
 from tickmux.broker.motilal.streaming.motilal_adapter import MotilalAdapter, rest_headers
 from tickmux.broker.motilal.streaming.motilal_mapping import login_packet
 from tickmux.codec import Credentials
@@ -102,14 +103,14 @@ class MotilalLogin(LoginFlow):
             "2FA": _second_factor(values),
             "totp": _one_time_code(values, now),
         }
-        try:
-            response = await http.post(
-                f"{self.urls['api']}{_PATH}", json=body, headers=rest_headers(Credentials(known))
-            )
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"Motilal Oswal cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from None
+        response = await ask(
+            http,
+            "Motilal Oswal",
+            "POST",
+            f"{self.urls['api']}{_PATH}",
+            json=body,
+            headers=rest_headers(Credentials(known)),
+        )
         secrets = (password, body["password"], body["2FA"], body["totp"], known["api_key"], secret)
         return self.from_token({**known, "auth_token": _token(response, secrets)}, now)
 

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pyotp
 
+from tickmux.broker._login_http import ask
 from tickmux.broker.nubra.rest import is_header_text, parse_answer, request_headers
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind
@@ -100,14 +101,9 @@ class NubraLogin(LoginFlow):
         self, http: httpx.AsyncClient, path: str, body: Mapping[str, object], device: str, bearer: str = ""
     ) -> Mapping[str, Any]:
         """The answer's JSON object; raises LoginFailed for a refusal."""
-        try:
-            response = await http.post(
-                f"{self.urls['api']}{path}", json=body, headers=request_headers(device, bearer)
-            )
-        except httpx.HTTPError as error:
-            raise LoginFailed(
-                f"Nubra cannot be reached ({type(error).__name__}): check the network, then log in again"
-            ) from None
+        response = await ask(
+            http, "Nubra", "POST", f"{self.urls['api']}{path}", json=body, headers=request_headers(device, bearer)
+        )
         if not response.is_success:
             raise _Refused(_advice(path, response.status_code))
         return parse_answer(response.content)
