@@ -79,7 +79,7 @@ def test_an_empty_value_counts_as_unset(tmp_path):
     ("variable", "text", "value"),
     [
         ("ENABLE_CONNECTION_POOLING", "No", False),
-        ("ENABLE_OPENALGO_TOPICS", "ON", True),
+        ("ENABLE_CONNECTION_POOLING", "ON", True),
         ("MARKET_HOLIDAYS", "2025-08-15, 2025-10-02,", frozenset({date(2025, 8, 15), date(2025, 10, 2)})),
         ("WS_AUTH_GRACE_SECONDS", "0.5", 0.5),
         ("LOG_LEVEL", "debug", "DEBUG"),

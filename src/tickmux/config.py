@@ -242,9 +242,6 @@ class Settings:
     zmq_hwm: Annotated[
         int, About(_BUS, _whole(1, 100_000_000), "Messages that the bus holds for one peer before it drops some.")
     ] = 100_000
-    enable_openalgo_topics: Annotated[
-        bool, About(_BUS, _BOOL, "Accept ticks from publishers of OpenAlgo's topics (NSE_SBIN_LTP).")
-    ] = False
 
     web_host: Annotated[str, About(_WEB, _HOST, "Address of the web app.")] = "127.0.0.1"
     web_port: Annotated[int, About(_WEB, _PORT, "Port of the web app.")] = 5000

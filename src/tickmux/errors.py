@@ -37,11 +37,6 @@ class CloseCode(IntEnum):
     NOT_AUTHENTICATED = 4401
     SLOW_CONSUMER = 4408
 
-    @property
-    def may_reconnect(self) -> bool:
-        """Whether a client should connect again as it is; otherwise something has to change first."""
-        return self in (CloseCode.GOING_AWAY, CloseCode.TRY_AGAIN_LATER, CloseCode.SLOW_CONSUMER)
-
 
 class RequestError(Exception):
     """Why a request or an item of one is refused; the message says what was wrong and what to do."""
