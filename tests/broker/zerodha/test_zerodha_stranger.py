@@ -10,7 +10,7 @@ from kiteconnect import KiteTicker
 
 from tickmux.broker.zerodha.streaming.zerodha_mapping import SEGMENT_DIVISORS, ZerodhaCodec
 from tickmux.instrument import Instrument
-from tickmux.tick import Tick
+from tickmux.tick import Tick, tick_fields
 
 # The SDK knows 8 (MCX-SX) as a segment too; no exchange of ours uses it.
 TOKENS = {segment: 3045 << 8 | segment for segment in SEGMENT_DIVISORS if segment != 8}
@@ -66,10 +66,7 @@ def epoch_ms(moment: Any) -> int:
 
 
 def ours(tick: Tick) -> dict[str, Any]:
-    fields = {
-        name: getattr(tick, name) for name in tick.__struct_fields__ if name not in ("instrument", "mode", "depth")
-    }
-    found = {name: value for name, value in fields.items() if value is not None}
+    found: dict[str, Any] = tick_fields(tick)
     if tick.depth is not None:
         found["depth"] = {
             side: [(level.price, level.quantity, level.orders) for level in levels]
