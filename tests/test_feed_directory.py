@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import uvloop
 
+from support.asking import HALF_SESSION, PHONE
 from support.servers import eventually
 from tickmux.codec import Credentials
 from tickmux.config import Settings
@@ -13,6 +14,7 @@ from tickmux.database.engine import Database
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import RequestError
 from tickmux.feed_directory import BrokerSource, FeedDirectory
+from tickmux.login import AnswerWanted, Field
 from tickmux.simulator import Exchange, load_simulator
 from tickmux.simulator._xts import APP_KEY, SECRET_KEY
 from tickmux.tick import Mode
@@ -102,5 +104,27 @@ def test_a_session_that_keys_alone_make_is_renewed_and_stored(tmp_path):
             stored = world.sessions.get("bob", "wisdom")
             assert stored.credentials["token"] == world.simulator.credentials["token"]
             assert feed.counters.auth_failures == 1
+
+    run(main)
+
+
+def test_a_broker_that_asks_a_person_something_waits_for_a_login(tmp_path, monkeypatch):
+    async def asks(*_):
+        raise AnswerWanted(PHONE, Field(name="code", label="Code"), {"half": HALF_SESSION})
+
+    async def main():
+        async with World(tmp_path, "wisdom") as world:
+            monkeypatch.setattr(load_broker("wisdom").login, "exchange", asks)
+            dead = Credentials({**world.simulator.credentials.values, "token": "dead"})
+            world.sessions.store("bob", "wisdom", dead, {"app_key": APP_KEY, "secret_key": SECRET_KEY})
+            feed = await world.directory.feed_of("bob")
+            await feed.subscribe([Want("SBIN", "NSE", Mode.LTP, 5)])
+            await eventually(
+                lambda: "only a person can answer" in feed.status.message, f"the refusal, not {feed.status}"
+            )
+            assert feed.status.state == "auth_expired"
+            assert "tickmux broker login wisdom" in feed.status.message
+            world.sessions.store("bob", "wisdom", world.simulator.credentials)
+            await eventually(lambda: feed.status.state in WELL, f"well, not {feed.status}")
 
     run(main)

@@ -45,6 +45,22 @@ class LoginFailed(Exception):
     """The broker refused the login; the message is for the user, says what to do and holds no secret."""
 
 
+class AnswerWanted(Exception):
+    """The broker wants one more answer before it gives a session, such as a code that it has just sent by SMS.
+
+    The caller shows `message`, asks the user for `field`, and calls `exchange` again: the same arguments, but
+    `values` also hold the answer under `field.name` and all of `kept`.
+
+    message: what happened, for the user, without a secret ("a code was sent to ******1234").
+    kept: what the flow needs to go on, such as a half-made session's token; never shown, never stored.
+    """
+
+    def __init__(self, message: str, field: Field, kept: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.field = field
+        self.kept = kept
+
+
 class LoginFlow(ABC):
     """One broker's login. `urls` overrides endpoints by name, as for the adapter."""
 
@@ -70,7 +86,10 @@ class LoginFlow(ABC):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        """The session. `callback` is the query of the redirect (empty without one); raises LoginFailed."""
+        """The session. `callback` is the query of the redirect (empty without one).
+
+        Raises LoginFailed, or AnswerWanted where the broker asks something in the middle.
+        """
 
     @abstractmethod
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:

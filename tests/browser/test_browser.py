@@ -216,7 +216,7 @@ def test_a_login_with_a_one_time_password_is_refused_accepted_and_forgotten(page
     expect(page.get_by_role("alert")).to_contain_text(re.compile("totp", re.IGNORECASE))
     login.get_by_label("TOTP code").fill(pyotp.TOTP(angel.TOTP_SECRET).now())
     page.get_by_role("button", name="Log in", exact=True).click()
-    expect(page.get_by_text("Logged in. The feed starts by itself.")).to_be_visible()
+    expect(page.get_by_text("Logged in to Angel One. Its feed starts by itself.")).to_be_visible()
     expect(login.get_by_label("PIN")).to_have_attribute("placeholder", "stored; leave empty to keep")
     page.get_by_role("button", name="Forget token and keys").click()
     expect(page.get_by_text("Not logged in")).to_be_visible()
@@ -386,6 +386,42 @@ def test_a_hidden_page_pauses_and_one_that_is_shown_again_goes_on(page, start):
     hide(page, False)
     expect(page.get_by_text("Live · zerodha")).to_be_visible()
     expect_moving(price(page, "SBIN"))
+
+
+def test_on_a_phone_nothing_leaves_the_screen_while_one_searches_or_the_feed_is_lost(page, start):
+    system = start(simulate="zerodha")
+    log_in(page, system.url)
+    page.set_viewport_size({"width": 390, "height": 844})
+    watch(page, system.url, ("NSE", "SBIN"))
+    expect_moving(price(page, "SBIN"))
+
+    def beyond():
+        """What sticks out, except in boxes that scroll by themselves."""
+        return page.evaluate(
+            """() => [...document.querySelectorAll(".topbar *, .page-head *, .banner *")]
+                .filter(one => one.getBoundingClientRect().right > innerWidth && one.checkVisibility())
+                .map(one => one.outerHTML.slice(0, 120))"""
+        )
+
+    page.get_by_role("combobox").fill("nifty 25000")
+    expect(page.get_by_role("option").first).to_be_visible()
+    assert beyond() == []
+    page.keyboard.press("Escape")
+    system.do(system.simulator.refuse_connections)
+    system.do(system.simulator.disconnect_all)
+    expect(page.locator(".topbar")).to_contain_text("Reconnecting")
+    assert beyond() == []
+    expect(page.get_by_role("button", name="Log out trader")).to_be_in_viewport(ratio=1)
+
+
+def test_a_login_leads_back_to_the_very_address_that_one_wanted(page, zerodha_system):
+    log_in(page, zerodha_system.url)
+    page.context.clear_cookies()
+    page.goto(f"{zerodha_system.url}/depth?symbol=SBIN&exchange=NSE")
+    page.get_by_label("User name").fill("trader")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{zerodha_system.url}/depth?symbol=SBIN&exchange=NSE")
 
 
 # -- for everybody -----------------------------------------------------------------------------------------

@@ -131,6 +131,8 @@ def test_a_redirect_login_in_the_browser(browser, kite):
         "status": "success",
         "state": "succeeded",
         "message": "",
+        "field": None,
+        "expires_at": None,
     }
     found = broker(browser, "zerodha")
     assert found["session"]["state"] == "valid"

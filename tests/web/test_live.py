@@ -176,6 +176,49 @@ def test_the_dashboard_sees_feed_clients_and_latencies(user, proxy):
     assert user.get("/api/health").json["state"] == "ok", "a feed that nobody needs now is no trouble"
 
 
+def test_the_last_tick_is_known_while_the_feed_reconnects_and_a_client_that_does_not_read_is_told(tmp_path):
+    app = create_app(settings_in(tmp_path), simulate="zerodha")
+    user = Browser(app)
+    user.set_up()
+    running = running_proxy(app)
+    proxy, simulator = running.runtime.proxy, running.runtime.simulator
+
+    def in_the_loop(*works):
+        async def call():
+            for work in works:
+                work()
+
+        running.call(call())
+
+    async def shown():
+        answer = (await in_thread(user.get, "/api/feeds")).json
+        return answer["feeds"][0], answer["proxy"]["clients_detail"][0]
+
+    async def main():
+        async with connected(proxy, session_key(user), feed_status=True) as client:
+            await client.ask(action="subscribe", symbols=["NSE:SBIN"], mode="QUOTE")
+            await client.data()
+            feed, reader = await shown()
+            assert feed["last_tick"] > 0
+            assert reader["behind"] == 0
+
+            (session,) = proxy.clients
+            await in_thread(in_the_loop, session.pause_writing)
+            while not (await shown())[1]["behind"]:
+                await asyncio.sleep(0)
+            await in_thread(in_the_loop, session.resume_writing)
+            assert (await shown())[1]["behind"] == 0
+
+            await in_thread(in_the_loop, simulator.refuse_connections, simulator.disconnect_all)
+            await client.until(lambda message: "503" in message.get("message", ""))
+            assert (await shown())[0]["last_tick"] >= feed["last_tick"]
+
+    try:
+        asyncio.run(main())
+    finally:
+        shutdown_websocket_proxy()
+
+
 def test_the_probes_leave_the_counts_alone(user, proxy):
     choose(user, "zerodha")
 

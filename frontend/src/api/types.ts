@@ -60,7 +60,7 @@ export interface ProxyClient {
   since: number | null;
   subscriptions: number;
   messages: number | null;
-  conflated: number | null;
+  behind: number;
   buffered_bytes: number | null;
 }
 
@@ -151,11 +151,23 @@ export interface Brokers {
   brokers: Broker[];
 }
 
-export type LoginStart = { step: "redirect"; url: string; expires_at: number } | { step: "done"; broker: Broker };
+/** What a broker asks in the middle of a login, such as a code that it has sent. */
+export interface LoginQuestion {
+  message: string;
+  field: LoginField;
+  expires_at: number;
+}
+
+export type LoginStep =
+  | { step: "redirect"; url: string; expires_at: number }
+  | ({ step: "answer" } & LoginQuestion)
+  | { step: "done"; broker: Broker };
 
 export interface LoginOutcome {
-  state: "none" | "pending" | "succeeded" | "failed";
+  state: "none" | "pending" | "question" | "succeeded" | "failed";
   message: string;
+  field?: LoginField | null;
+  expires_at?: number | null;
 }
 
 export interface ApiKey {

@@ -1,7 +1,7 @@
 /** Which page is shown: by the session first (set-up, login), then by the address. Each page is a chunk of its own. */
 
 import { lazy, Suspense } from "react";
-import { Redirect, Route, Switch, useLocation } from "wouter";
+import { Link, Redirect, Route, Switch, useLocation } from "wouter";
 import { Button, Failure } from "../ui/controls";
 import { Shell } from "./Shell";
 import { useSession } from "./session";
@@ -40,7 +40,9 @@ export function App() {
     if (path === "/login") return gate(<Login />);
     return (
       <Redirect
-        to={path === "/" || path === "/setup" ? "/login" : `/login?next=${encodeURIComponent(path)}`}
+        to={
+          path === "/" || path === "/setup" ? "/login" : `/login?next=${encodeURIComponent(path + location.search)}`
+        }
         replace
       />
     );
@@ -82,7 +84,10 @@ function NotFound() {
   return (
     <div className="empty">
       <h1>There is no such page</h1>
-      <p>The address may be mistyped. The bar above leads everywhere.</p>
+      <p>The address may be mistyped.</p>
+      <Link className="button primary" href="/">
+        Go to the dashboard
+      </Link>
     </div>
   );
 }

@@ -43,7 +43,7 @@ export function Shell({ children }: { children: ReactNode }) {
       <header className="topbar">
         <Link href="/" className="brand">
           <img src="/icon.svg" alt="" />
-          tickmux
+          <span className="brand-name">tickmux</span>
         </Link>
         <nav className="nav" aria-label="Pages">
           {PAGES.map(({ path: to, label, icon }) => (

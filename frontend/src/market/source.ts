@@ -34,7 +34,12 @@ export function fixedSource(url: string, apiKey: string | (() => string | Promis
 }
 
 async function getJson(path: string): Promise<Record<string, unknown>> {
-  const response = await fetch(path, { credentials: "same-origin", headers: { Accept: "application/json" } });
+  let response: Response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", headers: { Accept: "application/json" } });
+  } catch {
+    throw new Error("the server cannot be reached"); // the browser's own words say less
+  }
   if (response.status === 401 || response.status === 403)
     throw new AccessRefused("Your session has ended. Log in again.");
   if (!response.ok) throw new Error(`${path} answered ${response.status}`);

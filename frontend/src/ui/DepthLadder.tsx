@@ -1,7 +1,7 @@
 /** An order book, best level first: bids on the left, offers on the right, bars by quantity. */
 
 import { type CSSProperties, memo } from "react";
-import { compact, integer, price, signed } from "../format/numbers";
+import { compact, integer, price, priceDigits, signed } from "../format/numbers";
 import type { Depth, DepthLevel } from "../market/types";
 import "./ladder.css";
 
@@ -34,7 +34,7 @@ export function DepthLadder({ depth, exchange, requested, granted, stale, totalB
       <div className="ladder-sum">
         <span className="up">{compact(bids)} bid</span>
         <span className="soft">
-          spread {bid !== undefined && ask !== undefined ? signed(ask - bid, 2).replace("+", "") : "–"}
+          spread {bid !== undefined && ask !== undefined ? spreadText(ask - bid, exchange) : "–"}
         </span>
         <span className="down">{compact(offers)} offered</span>
       </div>
@@ -126,6 +126,10 @@ export function levelsText(requested: number, granted: number | null, received: 
   const given = `The broker gives ${granted} levels`;
   const less = granted < requested ? ` of the ${requested} requested` : "";
   return `${given}${less}; ${received} ${received === 1 ? "is" : "are"} in the book now.`;
+}
+
+function spreadText(spread: number, exchange: string): string {
+  return signed(spread, priceDigits(exchange)).replace("+", "");
 }
 
 function sum(levels: readonly DepthLevel[]): number {

@@ -214,6 +214,42 @@ describe.skipIf(!hasChromium)("pages", () => {
     await page.getByText("98,213").waitFor();
   });
 
+  test("a code that the broker asks for in the middle of a login: wrong, right, after a reload, and refused", async () => {
+    app.ready();
+    await page.goto(`${app.url}/settings/broker/angel`);
+    const begin = async (): Promise<void> => {
+      await page.getByLabel("API key").fill("key");
+      await page.getByLabel("Client code").fill("A1");
+      await page.getByLabel("PIN").fill("5555");
+      await page.getByLabel("One-time password").fill("123456");
+      await page.getByRole("button", { name: "Log in", exact: true }).click();
+      await page.getByText("A code was sent to ******1234. Angel One waits for the answer until").waitFor();
+    };
+    await begin();
+    expect(await page.evaluate(() => (document.activeElement as HTMLInputElement).type)).toBe("password");
+    await page.keyboard.type("1");
+    await page.keyboard.press("Enter");
+    await page.getByText("That code is wrong.").waitFor();
+    expect(await page.getByLabel("SMS code").inputValue()).toBe("");
+    expect(await violations()).toEqual([]);
+    await page.reload();
+    await page.getByText("That code is wrong.").waitFor();
+    await page.getByLabel("SMS code").fill("271828");
+    await page.getByRole("button", { name: "Continue" }).click();
+    await page.getByText("Logged in to Angel One. Prices come from the Zerodha simulator.").waitFor();
+    await page.getByText("Valid for 11 h").first().waitFor();
+    await page.getByRole("button", { name: "Use Angel One" }).click();
+    await page.getByText("Its feed starts by itself.").waitFor();
+    expect(app.brokers.active).toEqual({ broker: "angel", simulated: false });
+    await begin();
+    await page.getByLabel("SMS code").fill("2");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").getByText("The broker has locked the account.").waitFor();
+    await begin();
+    await page.getByRole("button", { name: "Start again" }).click();
+    await page.getByLabel("PIN").waitFor();
+  });
+
   test("a broker login by redirect comes back with its outcome", async () => {
     app.ready();
     await page.goto(`${app.url}/settings/broker/zerodha`);

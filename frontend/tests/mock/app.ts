@@ -233,15 +233,33 @@ export class MockApp {
             },
           ];
         }
+        if (values.pin === "5555") {
+          this.outcome = { state: "question", message: "a code was sent to ******1234", ...QUESTION() };
+          return [200, { step: "answer", ...this.outcome }];
+        }
         if (values.totp === "000000")
           throw new Refusal(400, "LOGIN_FAILED", "The broker refused the one-time password: check the clock.");
         this.#loggedIn(broker);
         return [200, { step: "done", broker }];
       }
+      case "POST /login/answer":
+        if (this.outcome.state !== "question")
+          throw new Refusal(409, "NO_LOGIN_PENDING", "no login is waiting for this: start the login again");
+        if (body.answer === "1") {
+          this.outcome = { state: "question", message: "that code is wrong", ...QUESTION() };
+          return [200, { step: "answer", ...this.outcome }];
+        }
+        if (body.answer === "2") {
+          this.outcome = { state: "failed", message: "the broker has locked the account" };
+          throw new Refusal(400, "LOGIN_FAILED", this.outcome.message);
+        }
+        this.outcome = { state: "succeeded", message: "" };
+        this.#loggedIn(broker);
+        return [200, { step: "done", broker }];
       case "POST /login/finish":
       case "POST /token":
         this.#loggedIn(broker);
-        return [200, { broker }];
+        return [200, { step: "done", broker }];
       case "DELETE /session":
         broker.session = null;
         broker.remembered = [];
@@ -326,7 +344,7 @@ export class MockApp {
             since: now - 4_200_000,
             subscriptions: 1000,
             messages: 7_612_345,
-            conflated: 1_203_000,
+            behind: 0,
             buffered_bytes: 0,
           },
           {
@@ -335,7 +353,7 @@ export class MockApp {
             since: now - 900_000,
             subscriptions: 200,
             messages: 412_003,
-            conflated: 400,
+            behind: 12_400,
             buffered_bytes: 1430,
           },
         ],
@@ -373,6 +391,11 @@ export class MockApp {
     };
   }
 }
+
+const QUESTION = (): Required<Pick<LoginOutcome, "field" | "expires_at">> => ({
+  field: { name: "otp", label: "SMS code", help: "", secret: true, remember: false, optional: false },
+  expires_at: Date.now() + 600_000,
+});
 
 function BROKERS(): Broker[] {
   const field = (name: string, label: string, more: object = {}) => ({

@@ -3,7 +3,9 @@
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import termios
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TextIO
 
 import typer
@@ -63,8 +65,67 @@ def read(fields: Sequence[Field], remembered: Mapping[str, str], stream: TextIO)
     return values
 
 
+async def answer(field: Field, stdin: TextIO, next_line: Callable[[], Awaitable[str]] | None = None) -> str:
+    """What a broker asks in the middle of a login.
+
+    `next_line` gives the lines of `stdin` where something else reads from it already; empty at the end.
+    Raises Misused, whose message never repeats what was read.
+    """
+
+    async def read_line() -> str:
+        return stdin.readline(_MAX_LINE)
+
+    next_line = next_line or read_line
+    if not stdin.isatty():
+        return _answer_in(await next_line(), field)
+    while True:
+        with _unechoed(stdin) if field.secret else nullcontext():
+            typer.echo(f"{_question(field)}: ", nl=False, err=True)
+            line = await next_line()
+        if field.secret:
+            typer.echo(err=True)  # the newline that was not echoed either
+        if not line:
+            raise typer.Abort
+        if line.strip() or field.optional:
+            return line.strip()
+
+
+def _answer_in(line: str, field: Field) -> str:
+    """The value of a line `name=value`, or of one that is the value alone."""
+    name, equals, value = line.strip().partition("=")
+    if not (equals and name.strip() == field.name):
+        # `other=1` is meant for something else; `c2VzYW1l==` is a value.
+        value = "" if value.strip("=") and name.strip().isidentifier() else line
+    if not (value := value.strip()) and not field.optional:
+        raise Misused(
+            f"the broker asks for {field.label}: the next line of standard input has to be {field.name}=value; "
+            "or log in at a terminal, which asks"
+        )
+    return value
+
+
+@contextmanager
+def _unechoed(stdin: TextIO) -> Iterator[None]:
+    """A terminal that does not show what is typed.
+
+    Not the usual hidden prompt, which would read from the terminal beside a thread that reads from it already.
+    """
+    before = termios.tcgetattr(stdin)
+    silent = termios.tcgetattr(stdin)
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(stdin, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(stdin, termios.TCSADRAIN, before)
+
+
+def _question(field: Field) -> str:
+    return f"{field.label} ({field.help})" if field.help else field.label
+
+
 def _prompt(field: Field, remembered: str) -> str:
-    text = f"{field.label} ({field.help})" if field.help else field.label
+    text = _question(field)
     if remembered and field.secret:
         text += " [Enter: as before]"
     answer: str = typer.prompt(

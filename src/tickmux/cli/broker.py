@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, TextIO
 
@@ -13,16 +13,18 @@ import httpx
 import msgspec
 import typer
 
-from tickmux.cli.answers import ask, own_stdin
+from tickmux.cli.answers import answer, ask, own_stdin
 from tickmux.cli.console import JsonOption, UserOption, iso, ist, note, opened, print_json, print_table
 from tickmux.cli.outcome import EXIT_CODES, Failed, NotFound, Refused
 from tickmux.cli.redirect import LOOPBACK, RedirectCatcher
 from tickmux.codec import Credentials
 from tickmux.database import BrokerSessions, SessionInfo
-from tickmux.login import Field, LoginFlow, LoginKind
+from tickmux.login import AnswerWanted, Field, LoginFlow, LoginKind
 from tickmux.websocket_proxy.broker_factory import load_broker
 
 app = typer.Typer(help="Log in to brokers; see what is stored.", epilog=EXIT_CODES)
+
+_QUESTIONS = 5
 
 _Name = Annotated[str, typer.Argument(help="The broker, as `tickmux brokers` shows it.", metavar="NAME")]
 
@@ -43,7 +45,10 @@ def login(
     browser sends it back to http://127.0.0.1:5001/NAME/callback: register that address with the broker. Where
     that cannot be reached, paste the address that the browser ends at.
 
-    Without a terminal, values are read from standard input as name=value lines, then pasted addresses.
+    Some brokers ask for a code that they send in the middle: it is asked for here as well.
+
+    Without a terminal, values are read from standard input as name=value lines, then pasted addresses, then the
+    answers to what the broker asks.
 
     Examples:
 
@@ -161,12 +166,16 @@ class _Terminal(msgspec.Struct, frozen=True):
     open_page: bool
     stdin: TextIO
 
+    async def asked(self, field: Field) -> str:
+        """The answer to the broker's question, while nothing else reads from `stdin`."""
+        return await answer(field, self.stdin)
+
 
 async def _log_in(flow: LoginFlow, name: str, values: dict[str, str], terminal: _Terminal) -> Credentials:
     async with httpx.AsyncClient(timeout=20.0) as http:
         if flow.kind is not LoginKind.REDIRECT:
             await flow.begin(values, "", http)
-            return await flow.exchange(values, {}, "", http, datetime.now(UTC))
+            return await _exchange(flow, values, {}, "", http, terminal.asked)
         catcher = RedirectCatcher(terminal.port)
         try:
             try:
@@ -175,10 +184,38 @@ async def _log_in(flow: LoginFlow, name: str, values: dict[str, str], terminal: 
                 note(f"port {terminal.port} is taken: paste the address that the browser ends at")
             redirect_uri = f"http://{LOOPBACK}:{catcher.port}/{name}/callback"
             page = await flow.begin(values, redirect_uri, http)
-            callback = await _browse(page, redirect_uri, catcher, terminal) if page else {}
-            return await flow.exchange(values, callback, redirect_uri, http, datetime.now(UTC))
+            if page is None:
+                return await _exchange(flow, values, {}, redirect_uri, http, terminal.asked)
+            callback = await _browse(page, redirect_uri, catcher, terminal)
+
+            async def asked(field: Field) -> str:
+                return await answer(field, terminal.stdin, catcher.next_line)
+
+            return await _exchange(flow, values, callback, redirect_uri, http, asked)
         finally:
             catcher.close()
+
+
+async def _exchange(
+    flow: LoginFlow,
+    values: Mapping[str, str],
+    callback: Mapping[str, str],
+    redirect_uri: str,
+    http: httpx.AsyncClient,
+    asked: Callable[[Field], Awaitable[str]],
+) -> Credentials:
+    """The session; what the broker asks in the middle is asked on."""
+    given: dict[str, str] = {}
+    questions = 0
+    while True:
+        try:
+            return await flow.exchange({**values, **given}, callback, redirect_uri, http, datetime.now(UTC))
+        except AnswerWanted as wanted:
+            if questions == _QUESTIONS:
+                raise Refused("the broker asks again and again: start the login again") from None
+            questions += 1
+            note(str(wanted))
+            given = {**wanted.kept, wanted.field.name: await asked(wanted.field)}
 
 
 async def _browse(page: str, redirect_uri: str, catcher: RedirectCatcher, terminal: _Terminal) -> dict[str, str]:

@@ -8,6 +8,7 @@ process, since a blocked read cannot be stopped.
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import TextIO
 from urllib.parse import parse_qsl, urlsplit
 
@@ -34,6 +35,7 @@ class RedirectCatcher:
         self.port = port
         self._server: asyncio.Server | None = None
         self._caught: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+        self._later: asyncio.Queue[str] = asyncio.Queue(1)
 
     async def listen(self) -> None:
         """Begins to listen; raises OSError when the port is taken."""
@@ -57,22 +59,34 @@ class RedirectCatcher:
         return bool(query)
 
     def listen_to(self, stream: TextIO, complain: Callable[[], None]) -> None:
-        """Tries every line of `stream` as a pasted address, in a thread; `complain` when one is none."""
+        """Tries every line of `stream` as a pasted address, in a thread; `complain` when one is none.
+
+        Lines after the redirect are for `next_line`.
+        """
         loop = asyncio.get_running_loop()
 
-        def take(line: str) -> None:
-            if not self.paste(line):
+        async def take(line: str) -> None:
+            if self._caught.done() or not line:
+                await self._later.put(line)
+            elif line.strip() and not self.paste(line):
                 complain()
 
         def read() -> None:
-            while line := stream.readline(_MAX_REQUEST):
-                if line.strip():
-                    try:
-                        loop.call_soon_threadsafe(take, line.strip())
-                    except RuntimeError:
-                        return  # the login is over
+            line = "more"
+            while line:
+                line = stream.readline(_MAX_REQUEST)
+                taking = take(line)
+                try:
+                    asyncio.run_coroutine_threadsafe(taking, loop).result()
+                except (RuntimeError, CancelledError):
+                    taking.close()
+                    return  # the login is over
 
         threading.Thread(target=read, name="pasted-redirect", daemon=True).start()
+
+    async def next_line(self) -> str:
+        """The next line of the stream that `listen_to` reads, after the redirect; empty at its end."""
+        return await self._later.get()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

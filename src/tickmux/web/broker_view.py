@@ -42,6 +42,10 @@ def redirect_uri(redirect_base: str, broker: str) -> str:
     return f"{redirect_base}/api/brokers/{broker}/callback"
 
 
+def login_field(field: Field) -> LoginField:
+    return LoginField(field.name, field.label, field.help, field.secret, field.remember, field.optional)
+
+
 class _View:
     """One reading of the database for all brokers."""
 
@@ -136,7 +140,4 @@ def _pool(settings: Settings, broker: Broker) -> tuple[int, int]:
 
 
 def _fields(fields: Sequence[Field]) -> list[LoginField]:
-    return [
-        LoginField(field.name, field.label, field.help, field.secret, field.remember, field.optional)
-        for field in fields
-    ]
+    return [login_field(field) for field in fields]

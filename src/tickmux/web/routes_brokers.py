@@ -9,16 +9,19 @@ from werkzeug.wrappers import Response
 from tickmux.chosen_feed import Choice
 from tickmux.errors import RequestError
 from tickmux.simulator import simulator_names
-from tickmux.web.broker_view import broker_detail, broker_details, redirect_uri
+from tickmux.web.broker_logins import Page, Question
+from tickmux.web.broker_view import broker_detail, broker_details, login_field, redirect_uri
 from tickmux.web.context import Call, this_web
 from tickmux.web.endpoint import Api
 from tickmux.web.errors import ApiError
 from tickmux.web.shapes import (
     ActiveAnswer,
     ActiveBroker,
+    AnswerStep,
     BrokerAnswer,
     BrokersAnswer,
     DoneStep,
+    GivenAnswer,
     LoginOutcome,
     LoginValues,
     PastedRedirect,
@@ -74,19 +77,18 @@ def activate(call: Call, body: ActiveBroker) -> ActiveAnswer:
 @api.endpoint(
     "POST",
     "/api/brokers/<name>/login",
-    "Begin a login; it is done, or goes on at the broker's page",
-    RedirectStep | DoneStep,
+    "Begin a login; it is done, or goes on at the broker's page, or with an answer",
+    RedirectStep | AnswerStep | DoneStep,
     body=LoginValues,
     errors=_LOGIN,
 )
-def log_in(call: Call, name: str, body: LoginValues) -> RedirectStep | DoneStep:
+def log_in(call: Call, name: str, body: LoginValues) -> RedirectStep | AnswerStep | DoneStep:
     _known(name)
     call.web.broker_limit.take(call.user)
-    page = call.web.logins.begin(call.needed_session, name, body.values, redirect_uri(_base(), name))
-    if page is not None:
-        return RedirectStep(url=page.url, expires_at=int(page.expires_at * 1000))
-    _logged_in(call, name)
-    return DoneStep(broker=broker_detail(call.web, call.user, _base(), name))
+    step = call.web.logins.begin(call.needed_session, name, body.values, redirect_uri(_base(), name))
+    if isinstance(step, Page):
+        return RedirectStep(url=step.url, expires_at=int(step.expires_at * 1000))
+    return _step(call, name, step)
 
 
 @api.endpoint(
@@ -95,23 +97,40 @@ def log_in(call: Call, name: str, body: LoginValues) -> RedirectStep | DoneStep:
 def outcome(call: Call, name: str) -> LoginOutcome:
     _known(name)
     last = call.web.logins.outcome(call.needed_session, name)
-    return LoginOutcome(state=last.state, message=last.message)  # type: ignore[arg-type]
+    return LoginOutcome(
+        state=last.state,  # type: ignore[arg-type]
+        message=last.message,
+        field=login_field(last.question.field) if last.question else None,
+        expires_at=int(last.question.expires_at * 1000) if last.question else None,
+    )
 
 
 @api.endpoint(
     "POST",
     "/api/brokers/<name>/login/finish",
-    "Finish a login with the address that the browser ended at",
-    BrokerAnswer,
+    "Go on with the address that the browser ended at",
+    AnswerStep | DoneStep,
     body=PastedRedirect,
     errors={**_LOGIN, 409: "NO_LOGIN_PENDING"},
 )
-def finish(call: Call, name: str, body: PastedRedirect) -> BrokerAnswer:
+def finish(call: Call, name: str, body: PastedRedirect) -> AnswerStep | DoneStep:
     _known(name)
     call.web.broker_limit.take(call.user)
-    call.web.logins.finish(call.needed_session, name, _query(body.redirect_url))
-    _logged_in(call, name)
-    return _answer(call, name)
+    return _step(call, name, call.web.logins.finish(call.needed_session, name, _query(body.redirect_url)))
+
+
+@api.endpoint(
+    "POST",
+    "/api/brokers/<name>/login/answer",
+    "Go on with the answer to what the broker has asked",
+    AnswerStep | DoneStep,
+    body=GivenAnswer,
+    errors={**_LOGIN, 409: "NO_LOGIN_PENDING"},
+)
+def answer(call: Call, name: str, body: GivenAnswer) -> AnswerStep | DoneStep:
+    _known(name)
+    call.web.broker_limit.take(call.user)
+    return _step(call, name, call.web.logins.answer(call.needed_session, name, body.answer))
 
 
 @callback_blueprint.get("/api/brokers/<name>/callback")
@@ -122,8 +141,7 @@ def callback(name: str) -> Response:
     session = web.sessions.find(token) if token is not None else None
     try:
         load_broker(name)
-        if session is not None:
-            web.logins.finish(session, name, request.args.to_dict())
+        if session is not None and web.logins.finish(session, name, request.args.to_dict()) is None:
             _logged_in(Call(web, token, session), name)
     except UnknownBroker:
         return redirect("/settings/broker", 303)
@@ -181,6 +199,17 @@ def _known(name: str) -> None:
         load_broker(name)
     except UnknownBroker as error:
         raise ApiError(404, "UNKNOWN_BROKER", str(error)) from None
+
+
+def _step(call: Call, name: str, question: Question | None) -> AnswerStep | DoneStep:
+    if question is not None:
+        return AnswerStep(
+            message=question.message,
+            field=login_field(question.field),
+            expires_at=int(question.expires_at * 1000),
+        )
+    _logged_in(call, name)
+    return DoneStep(broker=broker_detail(call.web, call.user, _base(), name))
 
 
 def _logged_in(call: Call, name: str) -> None:

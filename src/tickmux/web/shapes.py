@@ -104,12 +104,14 @@ class Latency(Struct):
 
 
 class ClientState(Struct):
+    """`behind`: messages that a client which does not read has missed; it gets the newest of each subscription."""
+
     id: int
     user: str
     since: int | None
     subscriptions: int
     messages: int | None
-    conflated: int | None
+    behind: int
     buffered_bytes: int
 
 
@@ -273,6 +275,15 @@ class RedirectStep(Struct, tag_field="step", tag="redirect", kw_only=True):
     status: Literal["success"] = "success"
 
 
+class AnswerStep(Struct, tag_field="step", tag="answer", kw_only=True):
+    """The broker asks something in the middle; `message` says what has happened, such as a code sent by SMS."""
+
+    message: str
+    field: LoginField
+    expires_at: int
+    status: Literal["success"] = "success"
+
+
 class DoneStep(Struct, tag_field="step", tag="done", kw_only=True):
     broker: BrokerDetail
     status: Literal["success"] = "success"
@@ -282,9 +293,17 @@ class PastedRedirect(Struct):
     redirect_url: Annotated[str, Meta(min_length=1, max_length=8192)]
 
 
+class GivenAnswer(Struct):
+    answer: Value
+
+
 class LoginOutcome(Answer, kw_only=True):
-    state: Literal["none", "pending", "succeeded", "failed"]
+    """`field` and `expires_at` belong to an open question."""
+
+    state: Literal["none", "pending", "question", "succeeded", "failed"]
     message: str
+    field: LoginField | None = None
+    expires_at: int | None = None
 
 
 # -- API keys ----------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ in one step, so that a reading may be a moment old but never torn. Bounded by th
 
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,19 +18,14 @@ from tickmux.web.shapes import ClientState, ConnectionState, FeedDetail, Feeds, 
 from tickmux.websocket_proxy.app_integration import RunningProxy
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
 from tickmux.websocket_proxy.client_session import ClientSession
-from tickmux.websocket_proxy.feed import Feed, LocalFeed
-from tickmux.websocket_proxy.feed_connection import FeedConnection, LinkState
+from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.market_hours import MarketHours
+from tickmux.websocket_proxy.subscription_index import SubscriptionIndex
 
 _CLIENTS = 50
 _EXPIRY_CACHE = 5.0
-_LINK_STATES = {
-    LinkState.CONNECTING: "connecting",
-    LinkState.LIVE: "live",
-    LinkState.WAITING: "reconnecting",
-    LinkState.AUTH_EXPIRED: "auth_expired",
-    LinkState.STOPPED: "stopped",
-}
+_RECONNECTING = {"waiting": "reconnecting"}
+"""What a connection that waits for its next attempt is called here."""
 
 
 class Telemetry:
@@ -43,6 +37,7 @@ class Telemetry:
         self._numbers: WeakKeyDictionary[ClientSession, int] = WeakKeyDictionary()
         self._last_number = 0
         self._flowed: dict[str, tuple[int, float]] = {}
+        self._last_ticks: dict[str, int] = {}
         self._expiries: tuple[float, dict[tuple[str, str], float | None]] = (0.0, {})
 
     def feeds(self, proxy: RunningProxy, url: str, sessions: BrokerSessions) -> Feeds:
@@ -56,7 +51,7 @@ class Telemetry:
             return Feeds(
                 server_time=_now_ms(),
                 proxy=self._proxy(runtime, url, probe, inner),
-                feeds=[self._feed(runtime, feed, full, expiries, proxy.loop.time) for feed in feeds],
+                feeds=[self._feed(runtime, feed, full, expiries) for feed in feeds],
             )
 
     # -- the proxy ----------------------------------------------------------------------------------------
@@ -86,7 +81,7 @@ class Telemetry:
                     since=client.since,
                     subscriptions=held[client],
                     messages=client.messages,
-                    conflated=None,
+                    behind=_behind(proxy.index, client),
                     buffered_bytes=client.waiting_bytes,  # of the last second: the socket belongs to the loop
                 )
                 for client in busiest
@@ -108,12 +103,11 @@ class Telemetry:
         feed: Feed,
         latency: Latency | None,
         expiries: dict[tuple[str, str], float | None],
-        clock: Callable[[], float],
     ) -> FeedDetail:
         status, info = feed.status, feed.info()
         counters: dict[str, int] = info["counters"]
         simulated = feed.account == "simulator" or feed.account.startswith("simulator:")
-        connections = feed.pool.connections() if isinstance(feed, LocalFeed) else []
+        connections: list[dict[str, Any]] = info["connections"]
         pool = next(iter(info["capacity"].values()), None)
         expires_at = None if simulated else expiries.get((feed.account, feed.broker))
         ticks = counters.get("ticks")
@@ -136,10 +130,10 @@ class Telemetry:
             drops=counters["bus_dropped"] + counters["unrouted"] if counters else None,
             decode_errors=counters.get("malformed"),
             unknown_frames=counters.get("unknown"),
-            last_tick=_last_tick(connections, clock()) if ticks else None,
+            last_tick=self._last_tick(feed.id, connections) if ticks else None,
             latency_ms=latency if self._flows(feed.id, ticks or 0) else None,
             token_expires_at=int(expires_at * 1000) if expires_at else None,
-            connections=[_connection(one, info["capacity"], clock()) for one in connections],
+            connections=[_connection(one, info["capacity"]) for one in connections],
         )
 
     def _flows(self, feed: str, ticks: int) -> bool:
@@ -150,6 +144,12 @@ class Telemetry:
             self._flowed[feed] = (ticks, now)
             return True
         return now - moved < _EXPIRY_CACHE
+
+    def _last_tick(self, feed: str, connections: list[dict[str, Any]]) -> int | None:
+        """When the last tick came, epoch ms: of an earlier session where the present ones have had none."""
+        if last := max((connection["last_tick"] or 0 for connection in connections), default=0):
+            self._last_ticks[feed] = last
+        return self._last_ticks.get(feed)
 
     def _token_expiries(self, sessions: BrokerSessions) -> dict[tuple[str, str], float | None]:
         """(user, broker) -> expiry, read from the database now and then only: the dashboard asks each second."""
@@ -179,28 +179,33 @@ def _topic_keys(runtime: Runtime) -> list[Any]:
 def _market_open(runtime: Runtime, feed: Feed, simulated: bool) -> bool | None:
     if simulated:
         return True
-    if not isinstance(feed, LocalFeed):
+    if feed.foreign:
         return None
-    return MarketHours(runtime.settings.market_holidays).any_open(feed.adapter.exchanges, datetime.now(UTC))
+    exchanges = load_broker(feed.broker).adapter.exchanges
+    return MarketHours(runtime.settings.market_holidays).any_open(exchanges, datetime.now(UTC))
 
 
-def _connection(connection: FeedConnection, capacity: dict[str, dict[str, int]], now: float) -> ConnectionState:
+def _connection(connection: dict[str, Any], capacity: dict[str, dict[str, int]]) -> ConnectionState:
+    channel, state = connection["channel"], connection["state"]
     return ConnectionState(
-        id=f"{connection.channel_name}-{connection.number + 1}",
-        channel=connection.channel_name,
-        state=_LINK_STATES[connection.state],  # type: ignore[arg-type]
-        since=int(connection.since * 1000),
-        symbols=len(connection.wanted),
-        max_symbols=capacity[connection.channel_name]["symbols"],
-        reconnects=connection.reconnects,
-        last_frame=_now_ms() - int((now - connection.last_sign) * 1000) if connection.last_sign else None,
+        id=f"{channel}-{connection['number'] + 1}",
+        channel=channel,
+        state=_RECONNECTING.get(state, state),
+        since=connection["since"],
+        symbols=connection["symbols"],
+        max_symbols=capacity[channel]["symbols"],
+        reconnects=connection["reconnects"],
+        last_frame=connection["last_frame"],
     )
 
 
-def _last_tick(connections: list[FeedConnection], now: float) -> int | None:
-    """When the last tick came, epoch ms; None while no session has had one."""
-    last = max((connection.last_tick for connection in connections), default=0.0)
-    return _now_ms() - int(max(0.0, now - last) * 1000) if last else None
+def _behind(index: SubscriptionIndex[ClientSession], client: ClientSession) -> int:
+    """Payloads since the client's socket is full; of each subscription it will get the newest one only."""
+    if not client.paused:
+        return 0
+    held = index.held(client)
+    marks = tuple(client.marks.items())
+    return sum(max(0, held[slot][1].topic.count - mark) for slot, mark in marks if slot in held)
 
 
 def _now_ms() -> int:

@@ -207,7 +207,7 @@ function Clients({ clients, count, now }: { clients: ProxyClient[]; count: numbe
                   Messages
                 </th>
                 <th scope="col" className="num">
-                  Conflated
+                  Behind
                 </th>
                 <th scope="col" className="num">
                   Waiting
@@ -222,7 +222,12 @@ function Clients({ clients, count, now }: { clients: ProxyClient[]; count: numbe
                   <td className="num">{duration(elapsed(now, client.since))}</td>
                   <td className="num">{integer(client.subscriptions)}</td>
                   <td className="num">{compact(client.messages)}</td>
-                  <td className="num">{compact(client.conflated)}</td>
+                  <td
+                    className={client.behind > 0 ? "num down" : "num"}
+                    title="Messages missed since it reads too slowly; it gets the newest of each subscription"
+                  >
+                    {compact(client.behind)}
+                  </td>
                   <td className="num">{bytes(client.buffered_bytes)}</td>
                 </tr>
               ))}

@@ -46,10 +46,7 @@ export function FeedPanel({ feed, now }: { feed: Feed; now: number }) {
       )}
       <div className="feed">
         <dl className="facts">
-          <Fact
-            name="Last tick"
-            value={feed.last_tick === null ? "none yet" : `${milliseconds(Math.max(0, now - feed.last_tick))} ago`}
-          />
+          <Fact name="Last tick" value={lastTick(feed, now)} />
           <Fact
             name="Latency p50 / p99"
             value={
@@ -73,6 +70,11 @@ export function FeedPanel({ feed, now }: { feed: Feed; now: number }) {
       </div>
     </Panel>
   );
+}
+
+function lastTick({ last_tick, ticks }: Feed, now: number): string {
+  if (last_tick !== null) return `${milliseconds(Math.max(0, now - last_tick))} ago`;
+  return ticks ? "–" : "none yet";
 }
 
 function Fact({ name, value, bad }: { name: string; value: string; bad?: boolean }) {

@@ -67,12 +67,18 @@ export function BrokersPage() {
             <thead>
               <tr>
                 <th scope="col">Broker</th>
-                <th scope="col">Login</th>
-                <th scope="col">Depth</th>
-                <th scope="col" className="num">
+                <th scope="col" className="wide-only">
+                  Login
+                </th>
+                <th scope="col" className="wide-only">
+                  Depth
+                </th>
+                <th scope="col" className="num wide-only">
                   Symbols × connections
                 </th>
-                <th scope="col">Transport</th>
+                <th scope="col" className="wide-only">
+                  Transport
+                </th>
                 <th scope="col">Source</th>
               </tr>
             </thead>
@@ -83,15 +89,20 @@ export function BrokersPage() {
                     <Link href={`/settings/broker/${broker.name}`}>
                       <strong>{broker.title}</strong>
                     </Link>
+                    {broker.session && (
+                      <span className="narrow-only">
+                        <TokenState session={broker.session} />
+                      </span>
+                    )}
                   </td>
-                  <td>
+                  <td className="wide-only">
                     <TokenState session={broker.session} />
                   </td>
-                  <td>{deepest(broker)}</td>
-                  <td className="num">
+                  <td className="wide-only">{deepest(broker)}</td>
+                  <td className="num wide-only">
                     {integer(broker.symbols_per_connection)} × {broker.max_connections}
                   </td>
-                  <td className="soft">{broker.transport}</td>
+                  <td className="soft wide-only">{broker.transport}</td>
                   <td>
                     <Source broker={broker} active={data.active} blocked={blocked} activate={activate} />
                   </td>
@@ -114,15 +125,17 @@ interface SourceProps {
 
 function Source({ broker, active, blocked, activate }: SourceProps) {
   const mine = active?.broker === broker.name;
+  const inUse = mine && !active.simulated;
+  const usable = broker.session?.state === "valid";
   return (
     <span className="row sources">
-      {mine && !active.simulated ? (
-        <Pill tone="info">In use</Pill>
-      ) : broker.session ? (
+      {inUse && <Pill tone="info">In use</Pill>}
+      {usable && !inUse && (
         <Button small disabled={blocked} onClick={() => void activate(broker.name, false)}>
           Use<span className="visually-hidden"> {broker.title}</span>
         </Button>
-      ) : (
+      )}
+      {!usable && (
         <Link className="button small" href={`/settings/broker/${broker.name}`}>
           Log in<span className="visually-hidden"> to {broker.title}</span>
         </Link>

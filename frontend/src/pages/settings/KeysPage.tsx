@@ -39,13 +39,19 @@ export function KeysPage() {
           </div>
         ) : (
           <Scroller label="API keys">
-            <table className="table">
+            <table className="table keys-table">
               <thead>
                 <tr>
                   <th scope="col">Name</th>
-                  <th scope="col">Key</th>
-                  <th scope="col">Made</th>
-                  <th scope="col">Last used</th>
+                  <th scope="col" className="wide-only">
+                    Key
+                  </th>
+                  <th scope="col" className="wide-only">
+                    Made
+                  </th>
+                  <th scope="col" className="wide-only">
+                    Last used
+                  </th>
                   <th scope="col">State</th>
                   <th scope="col">
                     <span className="visually-hidden">Actions</span>
@@ -113,11 +119,11 @@ function KeyRow({ apiKey, onOpen }: { apiKey: ApiKey; onOpen: (open: Open) => vo
       <td>
         <strong>{apiKey.name}</strong>
       </td>
-      <td>
+      <td className="wide-only">
         <code>{apiKey.prefix}…</code>
       </td>
-      <td>{dateTime(apiKey.created_at)}</td>
-      <td>{apiKey.last_used_at === null ? "never" : dateTime(apiKey.last_used_at)}</td>
+      <td className="wide-only">{dateTime(apiKey.created_at)}</td>
+      <td className="wide-only">{apiKey.last_used_at === null ? "never" : dateTime(apiKey.last_used_at)}</td>
       <td>
         {revoked ? <Pill tone="plain">Revoked {dateTime(apiKey.revoked_at)}</Pill> : <Pill tone="good">Valid</Pill>}
       </td>

@@ -106,7 +106,7 @@ const PriceCells = memo(function PriceCells({ symbol, exchange, visible }: Cells
           <Flash value={data?.ltp} text={price(data?.ltp, exchange)} />
         </span>
       </td>
-      <td className={`num change ${tone(data?.change)}`}>
+      <td className={`num change ${tone(data?.change)}${stale ? " stale" : ""}`}>
         <span className="boxed">
           {signed(data?.change, priceDigits(exchange))}
           <small>{percent(data?.change_percent)}</small>

@@ -3,7 +3,7 @@
 import { type FormEvent, useEffect, useState, useSyncExternalStore } from "react";
 import { Link } from "wouter";
 import { failureText, get } from "../../api/client";
-import { bytes, integer, milliseconds, percent, price, signed } from "../../format/numbers";
+import { bytes, integer, milliseconds, percent, price, priceDigits, signed } from "../../format/numbers";
 import { type Instrument, instrumentKey, type Mode } from "../../market/types";
 import { Button, Failure, Field, Panel, Pill, Scroller, Segmented, type Tone } from "../../ui/controls";
 import { DepthLadder } from "../../ui/DepthLadder";
@@ -186,7 +186,7 @@ function Measures({ state }: { state: ProbeState }) {
   const rows: [string, string][] = [
     ["Messages", `${integer(state.messageRate)} /s`],
     ["Data", `${bytes(state.byteRate)}/s`],
-    ["Ping", milliseconds(state.roundTrip)],
+    ["Round trip", state.roundTrip === null ? "press Ping" : milliseconds(state.roundTrip)],
     ["Tick’s time → here, median", milliseconds(state.age && Math.max(0, state.age.median))],
     ["Tick’s time → here, worst", milliseconds(state.age && Math.max(0, state.age.worst))],
     ["Received", `${integer(state.received)} · ${bytes(state.bytes)}`],
@@ -202,6 +202,12 @@ function Measures({ state }: { state: ProbeState }) {
           </div>
         ))}
       </dl>
+      {state.age?.coarse && (
+        <p className="measures-note faint">
+          This feed gives its times in whole seconds: up to a second of the way from a tick’s time to here is
+          rounding.
+        </p>
+      )}
     </Panel>
   );
 }
@@ -211,7 +217,7 @@ function Subscriptions({ state, probe }: { state: ProbeState; probe: Probe }) {
   return (
     <Panel title="Subscriptions">
       <Scroller label="Subscriptions">
-        <table className="table">
+        <table className="table subscriptions">
           <thead>
             <tr>
               <th scope="col">Instrument</th>
@@ -241,7 +247,7 @@ function Subscriptions({ state, probe }: { state: ProbeState; probe: Probe }) {
                     <Flash value={data?.ltp} text={price(data?.ltp, one.exchange)} />
                   </td>
                   <td className={`num ${tone(data?.change)}`}>
-                    {signed(data?.change)} ({percent(data?.change_percent)})
+                    {signed(data?.change, priceDigits(one.exchange))} ({percent(data?.change_percent)})
                   </td>
                   <td className={one.error ? "down" : "soft"}>{verdict(one)}</td>
                   <td className="num">

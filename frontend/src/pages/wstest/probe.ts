@@ -41,8 +41,9 @@ export interface ProbeState {
   byteRate: number;
   /** The last ping's time there and back. */
   roundTrip: number | null;
-  /** From the exchange's time in a message to its arrival here: median and worst of the newest messages. */
-  age: { median: number; worst: number } | null;
+  /** From the exchange's time in a message to its arrival here: median and worst of the newest messages.
+   * `coarse`: those times have all been whole seconds. */
+  age: { median: number; worst: number; coarse: boolean } | null;
 }
 
 const MOST_FRAMES = 500;
@@ -67,6 +68,7 @@ export class Probe {
   readonly #frames: Frame[] = [];
   readonly #ticks = new Map<string, MarketData>();
   readonly #ages: number[] = [];
+  #coarse = true;
   #subscriptions: Subscription[] = [];
   #socket: WebSocket | null = null;
   #frameId = 0;
@@ -184,7 +186,10 @@ export class Probe {
         if (!this.#subscriptions.some((one) => isFor(one, message, mode))) return;
         const now = Date.now();
         this.#ticks.set(`${exchange}:${symbol}|${mode}`, { symbol, exchange, data, lastUpdate: now, stale: false });
-        if (data.timestamp !== undefined && !message.snapshot) this.#ages.push(now - data.timestamp);
+        if (data.timestamp !== undefined && !message.snapshot) {
+          this.#ages.push(now - data.timestamp);
+          this.#coarse &&= data.timestamp % 1000 === 0;
+        }
         if (this.#ages.length > MOST_AGES) this.#ages.shift();
         return;
       }
@@ -215,6 +220,7 @@ export class Probe {
     this.#subscriptions = [];
     this.#ticks.clear();
     this.#ages.length = 0;
+    this.#coarse = true;
     this.#change({ status: "closed", messageRate: 0, byteRate: 0 });
   }
 
@@ -245,7 +251,6 @@ export class Probe {
     this.#scheduled = true;
     nextFrame(() => {
       this.#scheduled = false;
-      const ages = [...this.#ages].sort((a, b) => a - b);
       this.#state = {
         ...this.#state,
         frames: [...this.#frames],
@@ -254,10 +259,16 @@ export class Probe {
         received: this.#received,
         bytes: this.#bytes,
         malformed: this.#malformed,
-        age: ages.length > 0 ? { median: ages[ages.length >> 1] ?? 0, worst: ages[ages.length - 1] ?? 0 } : null,
+        age: this.#age(),
       };
       for (const listener of this.#listeners) listener();
     });
+  }
+
+  #age(): ProbeState["age"] {
+    const ages = [...this.#ages].sort((a, b) => a - b);
+    const worst = ages.at(-1);
+    return worst === undefined ? null : { median: ages[ages.length >> 1] ?? 0, worst, coarse: this.#coarse };
   }
 
   #nextId(): string {
