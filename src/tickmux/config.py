@@ -237,6 +237,12 @@ class Settings:
         ),
     ] = field(default_factory=dict)
 
+    feed_process: Annotated[
+        bool, About(_FEEDS, _BOOL, "Feeds run in `tickmux feed`, a process of its own, instead of the server's.")
+    ] = False
+    feed_host: Annotated[str, About(_FEEDS, _HOST, "Address of that process.")] = "127.0.0.1"
+    feed_port: Annotated[int, About(_FEEDS, _PORT, "Port of that process.")] = 5556
+
     zmq_host: Annotated[str, About(_BUS, _HOST, "Address of the ZeroMQ bus.")] = "127.0.0.1"
     zmq_port: Annotated[int, About(_BUS, _PORT, "Port of the ZeroMQ bus.")] = 5555
     zmq_hwm: Annotated[

@@ -7,7 +7,7 @@ the bus. Owns the feeds that it makes.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import httpx
 
@@ -17,7 +17,7 @@ from tickmux.database.broker_sessions import BrokerSessions, SessionUnreadable
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.instrument import Instrument
-from tickmux.login import LoginKind
+from tickmux.login import AnswerWanted, LoginFailed, LoginKind
 from tickmux.simulator.base import BrokerSimulator
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
 from tickmux.websocket_proxy.broker_factory import Broker, UnknownBroker, load_broker
@@ -26,30 +26,35 @@ from tickmux.websocket_proxy.connection_manager import PoolLimits
 from tickmux.websocket_proxy.external_feed import ExternalFeed
 from tickmux.websocket_proxy.feed import Feed, LocalFeed, Renewer
 from tickmux.websocket_proxy.market_hours import MarketHours
+from tickmux.websocket_proxy.remote_feed import FeedLink, RemoteFeed
 
 _HINTS = 20
 """Unknown symbols of one request that get similar names suggested: a search takes a millisecond each."""
 
 
-class FeedSource(Protocol):
+F = TypeVar("F", bound=Feed)
+F_co = TypeVar("F_co", bound=Feed, covariant=True)
+
+
+class FeedSource(Protocol[F_co]):
     """Where users' feeds come from."""
 
     async def account_of(self, user: str) -> str:
         """The feed's identity for this user: users with the same one share a feed. Raises RequestError."""
 
-    def make(self, account: str, endpoint: str) -> Feed:
+    def make(self, account: str, endpoint: str) -> F_co:
         """The feed of an account, publishing to the bus at `endpoint`."""
 
 
-class FeedDirectory:
+class FeedDirectory(Generic[F]):
     """All feeds that have been needed so far; `endpoint` is where the bus is bound."""
 
-    def __init__(self, source: FeedSource, endpoint: Callable[[], str]) -> None:
+    def __init__(self, source: FeedSource[F], endpoint: Callable[[], str]) -> None:
         self._source = source
         self._endpoint = endpoint
-        self._feeds: dict[str, Feed] = {}
+        self._feeds: dict[str, F] = {}
 
-    async def feed_of(self, user: str) -> Feed:
+    async def feed_of(self, user: str) -> F:
         """The user's feed. Raises RequestError (BROKER_ERROR) when the user has no broker session."""
         account = await self._source.account_of(user)
         feed = self._feeds.get(account)
@@ -57,7 +62,7 @@ class FeedDirectory:
             feed = self._feeds[account] = self._source.make(account, self._endpoint())
         return feed
 
-    def feeds(self) -> list[Feed]:
+    def feeds(self) -> list[F]:
         return list(self._feeds.values())
 
     async def stop(self) -> None:
@@ -124,7 +129,7 @@ class BrokerSource:
             )
         return f"{found.broker}:{user}"
 
-    def make(self, account: str, endpoint: str) -> Feed:
+    def make(self, account: str, endpoint: str) -> LocalFeed:
         name, _, user = account.partition(":")
         try:
             broker = load_broker(name)
@@ -148,7 +153,12 @@ class BrokerSource:
             values = await asyncio.to_thread(self._sessions.login_values, user, broker.name)
             login = broker.login(self._settings.urls(broker.name))
             async with httpx.AsyncClient(timeout=20.0) as http:
-                session = await login.exchange(values, {}, "", http, datetime.now(UTC))
+                try:
+                    session = await login.exchange(values, {}, "", http, datetime.now(UTC))
+                except AnswerWanted:  # its words may name a telephone, and clients read the feed's status
+                    raise LoginFailed(
+                        f"the broker asks for what only a person can answer: run `tickmux broker login {broker.name}`"
+                    ) from None
             await asyncio.to_thread(self._sessions.store, user, broker.name, session, activate=False)
 
         return renew
@@ -175,7 +185,7 @@ class SimulatedSource:
     async def account_of(self, user: str) -> str:
         return "simulator"
 
-    def make(self, account: str, endpoint: str) -> Feed:
+    def make(self, account: str, endpoint: str) -> LocalFeed:
         simulator = self._simulator
 
         async def present() -> Credentials | None:
@@ -192,6 +202,22 @@ class SimulatedSource:
         )
 
 
+class RemoteSource:
+    """The feeds of another process, which knows whose they are."""
+
+    def __init__(self, link: FeedLink) -> None:
+        self._link = link
+        self._opened: dict[str, RemoteFeed] = {}
+
+    async def account_of(self, user: str) -> str:
+        feed = await self._link.open(user)
+        self._opened[feed.id] = feed
+        return feed.id
+
+    def make(self, account: str, endpoint: str) -> RemoteFeed:
+        return self._opened[account]
+
+
 class ExternalSource:
     """Publishers on the bus for everybody."""
 
@@ -201,7 +227,7 @@ class ExternalSource:
     async def account_of(self, user: str) -> str:
         return "external"
 
-    def make(self, account: str, endpoint: str) -> Feed:
+    def make(self, account: str, endpoint: str) -> ExternalFeed:
         return ExternalFeed(self._now_ms)
 
 

@@ -23,6 +23,7 @@ from tickmux.feed_directory import (
     ExternalSource,
     FeedDirectory,
     FeedSource,
+    RemoteSource,
     SimulatedSource,
 )
 from tickmux.simulated_market import SimulatedMarket
@@ -30,6 +31,7 @@ from tickmux.simulator.base import BrokerSimulator
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
 from tickmux.websocket_proxy.client_session import key_digest
 from tickmux.websocket_proxy.feed import Feed
+from tickmux.websocket_proxy.remote_feed import FeedLink
 from tickmux.websocket_proxy.server import Limits, WebSocketProxy
 
 _VERIFIED = 10_000
@@ -51,6 +53,13 @@ class Upstream(NamedTuple):
     external: bool = False
     seed: int = 1
     rate: float = 1000.0
+
+    @property
+    def chosen_by_command(self) -> str:
+        """The option that names a broker, as the user has typed it; empty where none was."""
+        if self.simulate is not None:
+            return f"--simulate {self.simulate}"
+        return f"--broker {self.broker}" if self.broker is not None else ""
 
 
 class Keys(Protocol):
@@ -79,7 +88,7 @@ class Runtime:
         self.sessions = BrokerSessions(database, settings.tickmux_secret)
         self.instruments = InstrumentStore(database)
         self.upstream = upstream
-        self.feeds: FeedDirectory | None = None
+        self.feeds: FeedDirectory[Feed] | None = None
         self.chosen: ChosenSource | None = None
         """The source, where users choose their own."""
         self.simulator: BrokerSimulator | None = None
@@ -130,9 +139,14 @@ class Runtime:
         """Ends everything in the reverse order of its start; may be called twice."""
         await self._stack.aclose()
 
-    async def _source(self) -> FeedSource:
+    async def _source(self) -> FeedSource[Feed]:
         if self.upstream.external:
             return ExternalSource(self.proxy.now_ms)
+        if self.settings.feed_process:
+            link = FeedLink(f"tcp://{self.settings.feed_host}:{self.settings.feed_port}")
+            link.start()
+            self._stack.push_async_callback(link.stop)
+            return RemoteSource(link)
         if self.upstream.simulate is not None:
             return await self._simulate(self.upstream.simulate)
         if self.upstream.broker is not None:
@@ -144,7 +158,7 @@ class Runtime:
         self._stack.push_async_callback(self.chosen.stop)
         return self.chosen
 
-    async def _simulate(self, name: str) -> FeedSource:
+    async def _simulate(self, name: str) -> FeedSource[Feed]:
         market = SimulatedMarket(name, self.upstream.seed, self.upstream.rate, self.instruments)
         self._stack.push_async_callback(market.stop)
         await market.start()

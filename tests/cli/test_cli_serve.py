@@ -1,10 +1,14 @@
 """`tickmux serve` as a user starts it."""
 
+import asyncio
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 import uvloop
@@ -109,3 +113,57 @@ def test_the_proxy_apart_serves_without_the_web_app(tmp_path):
     with served(tmp_path, "--simulate", "zerodha", command="proxy") as running:
         assert running.web == ""
         uvloop.run(main(running))
+
+
+def test_feeds_in_a_process_of_their_own_serve_a_client_and_come_back_after_a_restart(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        bus = str(free.getsockname()[1])
+
+    @contextmanager
+    def feeds(port):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tickmux", "feed", "--simulate", "zerodha", "--port", port, "--zmq-port", bus],
+            env={**os.environ, "TICKMUX_HOME": str(tmp_path), "COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            yield next(match[1] for line in process.stdout if (match := re.search(r"FEED_PORT=(\d+)", line)))
+        finally:
+            process.send_signal(2)
+            assert process.wait(10) == 0
+
+    async def price(client):
+        return (await client.data())["data"]["ltp"]
+
+    async def live(client):
+        while (await client.receive()).get("state") != "live":
+            pass
+
+    async def main(running, first):
+        async with connected(At(running), running.key, feed_status=True) as client:
+            await client.send(action="subscribe", symbol="SBIN", exchange="NSE", mode="LTP")
+            assert (await client.until(lambda one: one.get("type") == "subscribe"))["status"] == "success"
+            await live(client)
+            assert await price(client) > 0
+            await asyncio.to_thread(first.__exit__, None, None, None)
+            while (status := await client.receive()).get("state") != "reconnecting":
+                pass
+            assert "tickmux feed" in status["message"]
+            with feeds(port):
+                await live(client)
+                assert await price(client) > 0
+
+    first = feeds("0")
+    port = first.__enter__()
+    with served(tmp_path, "--zmq-port", bus, FEED_PROCESS="true", FEED_PORT=port) as running:
+        uvloop.run(main(running, first))
+
+
+def test_a_broker_is_named_to_the_process_that_has_the_feeds(tmp_path):
+    failed = serve(tmp_path, "--simulate", "zerodha", FEED_PROCESS="true")
+    assert failed.returncode == 2
+    assert "--simulate zerodha" in failed.stderr
+    assert "tickmux feed" in failed.stderr

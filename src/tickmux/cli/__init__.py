@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # it would print local variables, secrets among them
 )
-for command in (serve.serve, serve.proxy, watch.watch, decode.decode, brokers.brokers, config.config):
+for command in (serve.serve, serve.proxy, serve.feed, watch.watch, decode.decode, brokers.brokers, config.config):
     app.command(epilog=EXIT_CODES)(command)
 for group, name in ((apikey.app, "apikey"), (broker.app, "broker"), (instruments.app, "instruments")):
     app.add_typer(group, name=name)

@@ -1,4 +1,5 @@
-"""`tickmux serve`: the whole system in one process; `tickmux proxy`: the same without the web app."""
+"""`tickmux serve`: the whole system in one process; `tickmux proxy`: the same without the web app; `tickmux feed`:
+only the feeds, for a server in another process."""
 
 import asyncio
 import logging
@@ -6,8 +7,9 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvloop
@@ -18,6 +20,7 @@ from tickmux import __version__
 from tickmux.cli.outcome import Failed, Misused
 from tickmux.config import Settings
 from tickmux.database.engine import Database
+from tickmux.feed_process import FeedProcess
 from tickmux.runtime import Runtime, Upstream
 from tickmux.simulator import simulator_names
 from tickmux.web.app import build_app
@@ -53,6 +56,8 @@ _BrokerName = Annotated[
 _Port = Annotated[int | None, typer.Option(min=0, max=65535, help="WebSocket port; 0: any free one.")]
 _WebPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Web port; 0: any free one.")]
 _ZmqPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Bus port; 0: any free one.")]
+_FeedPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Port for the server; 0: any free one.")]
+_BusPort = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the server's bus.")]
 _Rate = Annotated[float, typer.Option(min=1, max=50_000, help="Simulated ticks a second.")]
 _Seed = Annotated[int, typer.Option(help="Simulated markets repeat with the same seed.")]
 
@@ -106,26 +111,89 @@ def proxy(
     _run(Upstream(broker, simulate, external, seed, rate), port, None, zmq_port, with_web=False)
 
 
+def feed(
+    simulate: _Simulate = None,
+    broker: _BrokerName = None,
+    port: _FeedPort = None,
+    zmq_port: _BusPort = None,
+    rate: _Rate = 1000.0,
+    seed: _Seed = 1,
+) -> None:
+    """Run the feeds in a process of their own, for a server that is started with FEED_PROCESS=true.
+
+    The server can then be restarted without losing the connections to the broker, and each has a core for itself.
+    Start the two in any order; each goes on by itself when the other comes back.
+
+    Examples:
+
+        tickmux feed --broker zerodha
+
+        FEED_PROCESS=true tickmux serve           in another terminal
+
+    Stop it with Ctrl-C.
+    """
+    upstream = _one_of(Upstream(broker, simulate, False, seed, rate))
+    settings = Settings.load({"FEED_PORT": port, "ZMQ_PORT": zmq_port})
+    if not settings.zmq_port:
+        raise Misused("ZMQ_PORT is 0: give --zmq-port the port of the server's bus, which its console shows")
+    _go(settings, lambda database: _feed(settings, database, upstream))
+
+
 def _run(upstream: Upstream, port: int | None, web_port: int | None, zmq_port: int | None, *, with_web: bool) -> None:
+    _one_of(upstream)
+    settings = Settings.load({"WEBSOCKET_PORT": port, "WEB_PORT": web_port, "ZMQ_PORT": zmq_port})
+    if settings.feed_process and upstream.chosen_by_command:
+        raise Misused(f"FEED_PROCESS is on: give {upstream.chosen_by_command} to `tickmux feed`, or turn it off")
+    _go(settings, lambda database: _serve(settings, database, upstream, with_web=with_web))
+
+
+def _one_of(upstream: Upstream) -> Upstream:
     if sum((upstream.simulate is not None, upstream.external, upstream.broker is not None)) > 1:
         raise Misused("--simulate, --external and --broker exclude each other: choose one")
-    settings = Settings.load({"WEBSOCKET_PORT": port, "WEB_PORT": web_port, "ZMQ_PORT": zmq_port})
+    return upstream
+
+
+def _go(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, None]]) -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(name)s: %(message)s", handlers=[RichHandler(console=_errors)]
     )
     quiet_loggers()
     try:
         with Database.open(settings) as database:
-            uvloop.run(_serve(settings, database, upstream, with_web=with_web))
+            uvloop.run(work(database))
     except OSError as error:
         raise Failed(str(error)) from error
 
 
-async def _serve(settings: Settings, database: Database, upstream: Upstream, *, with_web: bool) -> None:
+def _stop_signal() -> asyncio.Event:
+    """Set when the user or the system asks this process to end."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _feed(settings: Settings, database: Database, upstream: Upstream) -> None:
+    stopping = _stop_signal()
+    process = FeedProcess(settings, database, upstream)
+    await process.start()
+    try:
+        _console.print(f"\n[bold]tickmux {__version__}[/]  feeds: {_source(upstream)}\n")
+        _console.print(f"  feeds at   [cyan]{process.endpoint}[/]")
+        _console.print(f"  ticks to   [cyan]{process.bus}[/]  the bus of the server")
+        _console.print("\nServe them, in another terminal:\n")
+        at = process.endpoint.rpartition(":")[2]
+        usual = at == str(Settings.feed_port)
+        _console.print(f"  FEED_PROCESS=true {'' if usual else f'FEED_PORT={at} '}{_program()} serve\n")
+        await stopping.wait()
+    finally:
+        await process.stop()
+    _console.print("stopped")
+
+
+async def _serve(settings: Settings, database: Database, upstream: Upstream, *, with_web: bool) -> None:
+    stopping = _stop_signal()
     app = build_app(settings, database, upstream)
     web = WebServer(app, settings.web_host, settings.web_port) if with_web else None
     async with running(app) as runtime:
@@ -149,12 +217,7 @@ def _first_key(runtime: Runtime) -> str | None:
 
 def _announce(runtime: Runtime, web: WebServer | None, key: str | None) -> None:
     upstream, settings = runtime.upstream, runtime.settings
-    if upstream.simulate:
-        what = f"a made-up exchange behind {upstream.simulate}'s wire protocol, {upstream.rate:g} ticks a second"
-    elif upstream.external:
-        what = "publishers on the bus (OpenAlgo's topics)"
-    else:
-        what = upstream.broker or "each user's broker session"
+    what = "feeds of another process" if settings.feed_process and not upstream.external else _source(upstream)
     _console.print(f"\n[bold]tickmux {__version__}[/]  {what}\n")
     if web is not None:
         _console.print(f"  web        [cyan]{web.url}[/]")
@@ -175,6 +238,14 @@ def _announce(runtime: Runtime, web: WebServer | None, key: str | None) -> None:
         + ("" if usual else f" --url {_client_url(runtime)}")
     )
     _console.print()
+
+
+def _source(upstream: Upstream) -> str:
+    if upstream.simulate:
+        return f"a made-up exchange behind {upstream.simulate}'s wire protocol, {upstream.rate:g} ticks a second"
+    if upstream.external:
+        return "publishers on the bus (OpenAlgo's topics)"
+    return upstream.broker or "each user's broker session"
 
 
 def _program() -> str:

@@ -1,6 +1,7 @@
 """What the routes work with: one `Web` for each app, and the `Call` that is being answered."""
 
 import threading
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from flask import Flask, current_app
@@ -8,6 +9,7 @@ from flask import Flask, current_app
 from tickmux.chosen_feed import Choice
 from tickmux.config import Settings
 from tickmux.database import ApiKeys, BrokerSessions, Database, InstrumentStore, Users, WebSession, WebSessions
+from tickmux.errors import RequestError
 from tickmux.runtime import Upstream
 from tickmux.web.broker_logins import BrokerLogins
 from tickmux.web.browser_cookie import BrowserCookie
@@ -18,6 +20,7 @@ from tickmux.web.session_keys import SessionKeys
 from tickmux.web.symbol_search import SymbolSearch
 from tickmux.web.telemetry import Telemetry
 from tickmux.websocket_proxy.app_integration import RunningProxy, running_proxy
+from tickmux.websocket_proxy.feed import Feed
 
 EXTENSION = "tickmux.web"
 
@@ -91,6 +94,8 @@ class Web:
                 return f"Started with --broker {name}: restart without it to choose another source."
             case Upstream(external=True):
                 return "Started with --external: ticks come from publishers on the bus. Restart without it to choose."
+        if self.settings.feed_process:
+            return "FEED_PROCESS is on: `tickmux feed` has the feeds, and says whose. Turn it off to choose here."
         return None
 
     def source(self, user: str) -> Source | None:
@@ -105,8 +110,19 @@ class Web:
             return Choice(self.upstream.broker)
         if self.upstream.external:
             return None
+        if self.settings.feed_process and (feed := self._remote_feed(user)) is not None:
+            return Choice(feed.broker, simulated=feed.account == "simulator")
         stored = self.broker_sessions.active(user)
         return Choice.load(stored) if stored is not None else None
+
+    def _remote_feed(self, user: str) -> Feed | None:
+        """What the feed process has for the user; None while it cannot be asked, or has nothing."""
+        proxy = self.proxy
+        if proxy is None or (feeds := proxy.runtime.feeds) is None:
+            return None
+        with suppress(RequestError, TimeoutError):
+            return proxy.call(feeds.feed_of(user))
+        return None
 
     def follow_choice(self, user: str) -> None:
         """Has the user's feed become what he has chosen, where a proxy runs here."""

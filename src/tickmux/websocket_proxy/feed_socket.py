@@ -1,0 +1,39 @@
+"""A ZeroMQ socket that one task reads while anybody writes to it; both ends of `feed_wire` have one."""
+
+import asyncio
+
+import zmq
+
+
+class FeedSocket:
+    """Owns the socket. Sending never waits: what cannot go out now is not sent."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self._socket = socket
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(socket.FD, self._woken.set)
+
+    async def receive(self) -> list[bytes]:
+        """The parts of the next message."""
+        while True:
+            self._woken.clear()
+            try:
+                return self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                await self._woken.wait()
+
+    def send(self, *parts: bytes) -> bool:
+        """Whether there was somebody to take it."""
+        try:
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return False
+        finally:
+            # ZeroMQ's descriptor tells of arrivals once, and whoever sends may be the one who has taken notice.
+            self._woken.set()
+        return True
+
+    def close(self, linger_ms: int = 0) -> None:
+        self._loop.remove_reader(self._socket.FD)
+        self._socket.close(linger_ms)
