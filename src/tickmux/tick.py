@@ -22,10 +22,10 @@ class Mode(IntEnum):
 
 
 class DepthLevel(msgspec.Struct, gc=False, omit_defaults=True):
-    """One price level of a book. `orders` is None where the feed does not count orders."""
+    """One price level of a book. `quantity` and `orders` are None where the feed does not tell them."""
 
     price: float
-    quantity: int
+    quantity: int | None = None
     orders: int | None = None
 
 

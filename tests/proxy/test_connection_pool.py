@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proxy.test_feed_connection import Adapter
 from support.virtual_time import run_virtually
-from tickmux.errors import CapacityExceeded, ErrorCode
+from tickmux.errors import CapacityExceeded, ErrorCode, RequestError
 from tickmux.instrument import Instrument
 from tickmux.websocket_proxy.base_adapter import Channel, Stream
 from tickmux.websocket_proxy.connection_manager import ConnectionPool, PoolLimits
@@ -165,6 +165,57 @@ async def test_a_richer_kind_that_no_longer_fits_moves_to_a_connection_with_room
         made.apply(instrument(number), MAIN)
     made.apply(instrument(0), (Stream("main", "full"),))
     assert [sorted(one.wanted.values()) for one in opened] == [["ltp", "ltp", "ltp"], ["full"]]
+
+
+class BareNames(TwoChannels):
+    """Packets name an instrument by its token alone."""
+
+    exchanges = ("NSE", "NFO", "BSE")
+
+    def bare_name(self, instrument):
+        return instrument.token
+
+
+def on(exchange, number=1):
+    return Instrument(f"{exchange}{number}", exchange, str(number))
+
+
+@virtually
+async def test_namesakes_of_different_exchanges_get_a_connection_each():
+    made, opened = pool(BareNames())
+    for one in (on("NSE"), on("NSE", 2), on("NFO"), on("NFO", 2), on("BSE", 3)):
+        made.apply(one, MAIN)
+    assert [set(link.wanted) for link in opened] == [
+        {on("NSE"), on("NSE", 2), on("BSE", 3)},
+        {on("NFO"), on("NFO", 2)},
+    ]
+    made.apply(on("NFO"), (Stream("main", "full"),))
+    assert opened[1].wanted[on("NFO")] == "full"
+
+
+@virtually
+async def test_a_namesake_without_a_connection_of_its_own_is_refused_until_one_is_given_up():
+    made, opened = pool(BareNames())
+    made.apply(on("NSE"), MAIN)
+    made.apply(on("NFO"), MAIN)
+    with pytest.raises(RequestError, match="does not tell BSE1 on BSE from NFO1 on NFO, NSE1 on NSE") as refused:
+        made.apply(on("BSE"), MAIN)
+    assert refused.value.code == ErrorCode.CAPACITY_EXCEEDED
+    assert [set(link.wanted) for link in opened] == [{on("NSE")}, {on("NFO")}]
+    made.apply(on("NSE", 2), MAIN)
+    made.apply(on("NSE"), ())
+    made.apply(on("BSE"), MAIN)
+    assert [set(link.wanted) for link in opened] == [{on("NSE", 2), on("BSE")}, {on("NFO")}]
+
+
+@virtually
+async def test_the_names_of_what_has_gone_are_forgotten():
+    made, _ = pool(BareNames())
+    for one in (on("NSE"), on("NFO")):
+        made.apply(one, (Stream("main", "quote"), Stream("deep", "deep20")))
+    for one in (on("NSE"), on("NFO")):
+        made.apply(one, ())
+    assert not made._bare_names
 
 
 @pytest.mark.parametrize(

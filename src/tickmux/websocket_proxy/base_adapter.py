@@ -5,7 +5,7 @@ business of `feed_connection`, their number that of `connection_manager`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import ClassVar, NamedTuple
 
 import httpx
@@ -132,6 +132,16 @@ class BaseBrokerWebSocketAdapter(ABC):
     def depth_levels(self, exchange: str) -> tuple[int, ...]:
         """The book depths that this exchange's feed offers, ascending; empty where there is no book."""
         return () if exchange.endswith("_INDEX") else (5,)
+
+    def meets(self, credentials: Credentials) -> None:  # noqa: B027 - most brokers treat all accounts alike
+        """Whose session it is: called before the first subscription is answered, and when a new session is stored."""
+
+    def bare_name(self, instrument: Instrument) -> Hashable | None:
+        """What packets call the instrument where they do not tell its exchange; None where they do.
+
+        Instruments of different exchanges that share a name are never put on one connection.
+        """
+        return None
 
     def fits(self, channel: str, load: Mapping[str, int], limit: int) -> bool:
         """Whether one connection may carry `load` (kind -> instruments); `limit` is its pool size in symbols.

@@ -5,11 +5,11 @@ with the numbers. All methods but `stop` are synchronous: a demand is decided at
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import msgspec
 
-from tickmux.errors import CapacityExceeded
+from tickmux.errors import CapacityExceeded, ErrorCode, RequestError
 from tickmux.instrument import Instrument
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter, Channel, Stream
 from tickmux.websocket_proxy.feed_connection import FeedConnection
@@ -55,6 +55,8 @@ class ConnectionPool:
         """channel -> (symbols, connections)"""
         self._connections: dict[str, dict[int, FeedConnection]] = {name: {} for name in adapter.channels}
         self._carriers: dict[tuple[str, Instrument], FeedConnection] = {}
+        self._bare_names: dict[tuple[str, Hashable], set[Instrument]] = {}
+        """(channel, bare name) -> who is carried under it; empty where packets tell exchanges apart"""
         self._closing: dict[str, set[asyncio.Task[None]]] = {name: set() for name in adapter.channels}
 
     def connections(self) -> list[FeedConnection]:
@@ -63,7 +65,7 @@ class ConnectionPool:
     def apply(self, instrument: Instrument, streams: Sequence[Stream]) -> None:
         """Makes `streams` what the instrument is subscribed as; empty unsubscribes it.
 
-        Raises CapacityExceeded and changes nothing when there is no room.
+        Raises RequestError, mostly CapacityExceeded, and changes nothing when there is no room.
         """
         wanted = dict(streams)
         places: dict[str, FeedConnection | None] = {}
@@ -76,6 +78,8 @@ class ConnectionPool:
             if old is not None and old is not chosen:
                 self._release(channel, instrument, old)
             self._carriers[channel, instrument] = chosen
+            if (name := self._adapter.bare_name(instrument)) is not None:
+                self._bare_names.setdefault((channel, name), set()).add(instrument)
             chosen.want(instrument, wanted[channel])
         for channel in self._connections:
             if channel not in wanted and (old := self._carriers.get((channel, instrument))) is not None:
@@ -87,14 +91,18 @@ class ConnectionPool:
         for group in self._connections.values():
             group.clear()
         self._carriers.clear()
+        self._bare_names.clear()
         await asyncio.gather(*closing, *(task for tasks in self._closing.values() for task in tasks))
 
     def _place(self, channel: str, instrument: Instrument, kind: str, about_to_open: int) -> FeedConnection | None:
-        """The open connection with room; None when a new one may be opened; raises CapacityExceeded."""
+        """The open connection with room; None when a new one may be opened; raises RequestError."""
         symbols, connections = self.sizes[channel]
         group = self._connections[channel]
         carrier = self._carriers.get((channel, instrument))
+        namesakes = self._namesakes(channel, instrument)
         for connection in sorted(group.values(), key=lambda one: (one is not carrier, one.number)):
+            if connection in namesakes:
+                continue
             load = dict(connection.load)
             if connection is carrier:
                 load[connection.wanted[instrument]] -= 1
@@ -103,8 +111,24 @@ class ConnectionPool:
                 return connection
         total = self._adapter.total_connections
         if len(group) >= connections or (total is not None and len(self.connections()) + about_to_open >= total):
+            if namesakes:
+                raise self._confusing(instrument, namesakes.values())
             raise CapacityExceeded(self._adapter.name, min(connections, total or connections), symbols)
         return None
+
+    def _namesakes(self, channel: str, instrument: Instrument) -> dict[FeedConnection, Instrument]:
+        """The connections whose packets could not tell the instrument from one of another exchange."""
+        name = self._adapter.bare_name(instrument)
+        carried = self._bare_names.get((channel, name), ()) if name is not None else ()
+        return {self._carriers[channel, one]: one for one in carried if one.exchange != instrument.exchange}
+
+    def _confusing(self, instrument: Instrument, namesakes: Iterable[Instrument]) -> RequestError:
+        others = ", ".join(sorted(f"{one.symbol} on {one.exchange}" for one in namesakes))
+        return RequestError(
+            ErrorCode.CAPACITY_EXCEEDED,
+            f"{self._adapter.display_name} does not tell {instrument.symbol} on {instrument.exchange} from {others} "
+            "on one connection, and no other one has room; unsubscribe one of them",
+        )
 
     def _open_next(self, channel: str) -> FeedConnection:
         group = self._connections[channel]
@@ -117,6 +141,11 @@ class ConnectionPool:
 
     def _release(self, channel: str, instrument: Instrument, connection: FeedConnection) -> None:
         self._carriers.pop((channel, instrument), None)
+        if (name := self._adapter.bare_name(instrument)) is not None:
+            carried = self._bare_names.get((channel, name), set())
+            carried.discard(instrument)
+            if not carried:
+                self._bare_names.pop((channel, name), None)
         connection.drop(instrument)
         if not connection.wanted:
             del self._connections[channel][connection.number]

@@ -6,6 +6,7 @@ Bounded by the pool's size: what is granted has a place there.
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,6 +31,8 @@ from tickmux.websocket_proxy.mapping import best_depth
 from tickmux.websocket_proxy.market_hours import MarketHours
 from tickmux.websocket_proxy.publisher import TickPublisher
 from tickmux.websocket_proxy.subscription_index import TopicKey
+
+log = logging.getLogger(__name__)
 
 STALLED_AFTER = 30.0
 """Seconds without a tick, with a market open, after which a feed is called stalled."""
@@ -162,6 +165,7 @@ class LocalFeed:
         self._demand: dict[Instrument, dict[tuple[Mode, int], int]] = {}
         self._served: dict[Instrument, _Served] = {}
         self._listeners: dict[int, StatusListener] = {}
+        self._met: Credentials | None = None
         self._refused: Credentials | None = None
         self._refusal = ""
         self._credentials_stored = asyncio.Event()
@@ -187,6 +191,8 @@ class LocalFeed:
             return [
                 RequestError(ErrorCode.BROKER_INIT_ERROR, "the feed cannot reach the bus; see the log") for _ in wants
             ]
+        if self._met is None and (stored := await self._provider()) is not None:
+            self._meet(stored)
         if self._generation == -1:
             self._generation = await self._instruments.generation()  # of the list that the first symbols come from
         names = list(dict.fromkeys((w.symbol, w.exchange) for w in wants if self.adapter.serves(w.exchange)))
@@ -198,6 +204,16 @@ class LocalFeed:
         for key in keys:
             self._give_back(key)
         self._refresh_status()
+
+    def repeat(self, keys: Sequence[TopicKey]) -> None:
+        """Sends what is known of these topics on the bus once more."""
+        parts: list[bytes] = []
+        for key in keys:
+            instrument = self._known.get((key.symbol, key.exchange))
+            if instrument is not None and (payload := self.publisher.snapshot(instrument, key.mode, key.depth)):
+                parts += (topic_name(key), payload)
+        if parts:
+            self._bus.send(parts)
 
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         number = max(self._listeners, default=0) + 1
@@ -224,12 +240,20 @@ class LocalFeed:
                     "message": connection.message,
                     "symbols": len(connection.wanted),
                     "subscribed": connection.subscribed,
+                    "since": int(connection.since * 1000),
+                    "reconnects": connection.reconnects,
+                    "last_frame": self._epoch_of(connection.last_sign),
+                    "last_tick": self._epoch_of(connection.last_tick),
                 }
                 for connection in connections
             ],
             "symbols": len(self._demand),
             "counters": msgspec.to_builtins(self.counters),
         }
+
+    def _epoch_of(self, moment: float) -> int | None:
+        """A reading of the loop's clock as epoch ms; None for 0, which is "not yet"."""
+        return _epoch_ms() - int(max(0.0, self._clock() - moment) * 1000) if moment else None
 
     async def stop(self) -> None:
         self._stopped = True
@@ -327,6 +351,7 @@ class LocalFeed:
                 renewed, self._refused, self._refusal = self._refused is not None, None, ""
                 if renewed:
                     await self._resolve_again()
+                self._meet(found)
                 return found
             if found is not None and self._renew is not None and self._renewed != found:
                 self._renewed = found
@@ -340,6 +365,12 @@ class LocalFeed:
             self._refresh_status()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._credentials_stored.wait(), _WATCH_INTERVAL)
+
+    def _meet(self, credentials: Credentials) -> None:
+        """Tells the adapter whose session it is, once a session."""
+        if credentials != self._met:
+            self._met = credentials
+            self.adapter.meets(credentials)
 
     def credentials_refused(self, credentials: Credentials, message: str) -> None:
         self._refused = credentials
@@ -385,7 +416,10 @@ class LocalFeed:
                 self._apply(old, {})
             except RequestError:  # a full pool: the old place has to be given up before
                 self._apply(old, {})
-                self._apply(fresh, wishes)
+                try:
+                    self._apply(fresh, wishes)
+                except RequestError as error:  # no other place either: it stays silent, the others go on
+                    log.warning("%s is no longer subscribed at %s: %s", fresh.symbol, self.broker, error)
             for wish in wishes:
                 self.publisher.unwant(old, *wish)
             self._known[name] = fresh

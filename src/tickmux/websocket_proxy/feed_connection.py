@@ -125,6 +125,9 @@ class FeedConnection:
         """Groups of frames; those of one call go out back to back, the channel's gap lies between calls."""
         self._refused: set[Instrument] = set()
         self._wished_at = 0.0
+        """When something was last asked for that the broker has not been told."""
+        self._first_wish: float | None = None
+        """When the first of that was."""
         self._farewell: list[HttpRequest] = []
         """What ends the last session's subscriptions where they outlive the socket; sent by `stop` only."""
         self._ready = False
@@ -155,13 +158,17 @@ class FeedConnection:
         self._count(kind, +1)
         self.wanted[instrument] = kind
         self._refused.discard(instrument)
-        self._wished_at = self._clock()
-        self._changed.set()
+        self._wish()
 
     def drop(self, instrument: Instrument) -> None:
         """Unsubscribes as soon as the session allows."""
         self._count(self.wanted.pop(instrument, None), -1)
+        self._wish()
+
+    def _wish(self) -> None:
         self._wished_at = self._clock()
+        if self._first_wish is None:
+            self._first_wish = self._wished_at
         self._changed.set()
 
     def _count(self, kind: str | None, by: int) -> None:
@@ -292,8 +299,9 @@ class FeedConnection:
             # Cleared in every round: reconciling compares everything, so that no wish is lost by it, and what
             # changes before the session may subscribe must not keep this loop awake.
             self._changed.clear()
-            settled_at = self._wished_at + channel.settle
+            settled_at = self._settled_at()
             if live and not self._outbox and now >= settled_at:
+                self._first_wish = None
                 self._reconcile(codec)
             if self._outbox:
                 for frame in self._outbox.popleft():
@@ -304,6 +312,12 @@ class FeedConnection:
             if now < settled_at:
                 deadline = min(deadline, settled_at)
             await self._nap(link, max(_SHORTEST_NAP, deadline - now))
+
+    def _settled_at(self) -> float:
+        """When what is asked for may be told: after a pause, but a steady trickle does not put it off for ever."""
+        settle = self.channel.settle
+        settled = self._wished_at + settle
+        return settled if self._first_wish is None else min(settled, self._first_wish + 4 * settle)
 
     def _heartbeat_interval(self, codec: FeedCodec) -> float:
         return codec.heartbeat_interval or self.channel.heartbeat_interval or float("inf")

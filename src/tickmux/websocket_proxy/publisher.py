@@ -194,6 +194,9 @@ class TickPublisher:
     def _remember(self, state: _State, channel: str, tick: Tick, now: int) -> None:
         quote, book = state.parts.get(channel) or (_QuoteData(), None)
         _merge(quote, tick, now)
+        if tick.depth is not None:
+            for other, (said, _) in state.parts.items():
+                state.parts[other] = (said, None)  # of two books the newer counts, also when its channel is lost
         state.parts[channel] = (quote, None if tick.book_emptied else tick.depth or book)
 
 
