@@ -3,10 +3,10 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tickmux.simulator.base import BrokerSimulator
 
@@ -64,3 +64,41 @@ async def converse(process: asyncio.subprocess.Process, wanted: Any, simulator: 
         await asyncio.sleep(0)
     simulator.send_garbage(end)
     return json.loads(await line(process))
+
+
+class Teller:
+    """A script that is told all in its arguments, prints `[kind, content]` in JSON for as long as it lives, and is
+    ended with the block. Subclasses keep what it says."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    @asynccontextmanager
+    async def started(cls, script: Path, options: Any, cwd: Path | None = None) -> AsyncIterator[Self]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(script),
+            json.dumps(options),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=cwd,
+            limit=_LONGEST_LINE,
+        )
+        try:
+            yield cls(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    async def hear(self, enough: Callable[[], bool]) -> None:
+        """Listens until `enough()`."""
+        while not enough():
+            said = await line(self._process)
+            assert said, "the SDK's process has ended"
+            kind, content = json.loads(said)
+            assert kind != "error", content
+            self.take(kind, content)
+
+    def take(self, kind: str, content: Any) -> None:
+        raise NotImplementedError

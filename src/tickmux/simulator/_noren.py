@@ -22,6 +22,7 @@ from tickmux.simulator.security import Security
 
 USER_ID, CLIENT_ID, SECRET_KEY = "SIM001", "SIM001_U", "simulated-secret"
 
+_TOKEN_LIFE = 12 * 3600
 _KINDS = {"t": TOUCHLINE, "u": TOUCHLINE, "d": DEPTH, "ud": DEPTH}
 _ENDS = {"u": "uk", "ud": "udk"}
 _SNAPSHOTS = {TOUCHLINE: "tk", DEPTH: "dk"}
@@ -96,6 +97,19 @@ class NorenSimulator(BrokerSimulator):
     def snapshot_extras(self, security: Security, kind: str) -> Fields:
         """Fields of snapshots that only this member sends."""
         return {}
+
+    def token_answer(self, token: str) -> Fields:
+        """What the login's code buys."""
+        return {
+            "stat": "Ok",
+            "access_token": token,
+            "refresh_token": f"{token}-r",
+            "susertoken": f"{token}-s",
+            "expires_in": str(int(time.time()) + _TOKEN_LIFE),
+            "USERID": USER_ID,
+            "actid": USER_ID,
+            "uname": "Simulated User",
+        }
 
     def add_routes(self) -> None:
         """Fills the table of REST routes."""
@@ -234,14 +248,4 @@ class NorenSimulator(BrokerSimulator):
         code = self.use_code()
         if head or not code or asked.get("checksum") != sha256(CLIENT_ID + SECRET_KEY + code):
             return Response.json({"stat": "Not_Ok", "emsg": "Invalid Input : INVALID_VERIFIER"})
-        session = self.new_token()
-        return Response.json(
-            {
-                "stat": "Ok",
-                "access_token": session["token"],
-                "susertoken": f"{session['token']}-s",
-                "USERID": USER_ID,
-                "actid": USER_ID,
-                "uname": "Simulated User",
-            }
-        )
+        return Response.json(self.token_answer(self.new_token()["token"]))

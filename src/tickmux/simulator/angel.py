@@ -10,6 +10,7 @@ import msgspec
 import pyotp
 
 from tickmux.codec import Credentials
+from tickmux.simulator._smartapi import UNSUBSCRIBE, chosen, read_request
 from tickmux.simulator.base import BrokerSimulator
 from tickmux.simulator.client import Client
 from tickmux.simulator.contract_names import MONTHS, WEEKLY_MONTHS, ending, monthly_name
@@ -96,34 +97,28 @@ class AngelSimulator(BrokerSimulator):
         if message == "ping":
             client.send("pong")
             return
-        try:
-            request = _decode_request(message)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+        request = read_request(message)
+        if request is None:
             client.send(_error("", "E1001", "Invalid Request Payload."))
             return
         params = request.params
         correlation = request.correlation or ""
         book_elsewhere = params.mode == 4 and any(group.exchange_type != 1 for group in params.groups)
-        if request.action not in (0, 1) or params.mode not in (1, 2, 3, 4) or book_elsewhere:
+        if book_elsewhere or not request.asks_for(range(1, 5)):
             client.send(_error(correlation, "E1001", "Invalid Request Payload."))
             return
         kind = str(params.mode)
-        chosen = self._securities(params.groups)
-        if request.action == 0:
-            self.unsubscribe(client, chosen, kind)
+        securities = chosen(params.groups, self._by_key)
+        if request.action == UNSUBSCRIBE:
+            self.unsubscribe(client, securities, kind)
             return
-        fresh = [security for security in chosen if kind not in client.subscriptions.get(security, ())]
+        fresh = [security for security in securities if kind not in client.subscriptions.get(security, ())]
         held = [one for kinds in client.subscriptions.values() for one in kinds]
         full = len(held) + len(fresh) > _MOST_TOKENS
         if full or (kind == "4" and held.count("4") + len(fresh) > _MOST_DEPTH20_TOKENS):
             client.send(_error(correlation, "E1002", "Invalid Request. Subscription Limit Exceeded"))
             return
         self.subscribe(client, fresh, kind)
-
-    def _securities(self, groups: "list[_Group]") -> list[Security]:
-        """The instruments of the groups, each once; unknown tokens are ignored."""
-        found = (self._by_key.get((group.exchange_type, token)) for group in groups for token in group.tokens)
-        return list(dict.fromkeys(security for security in found if security is not None))
 
     def encode(self, security: Security, kind: str) -> bytes | None:
         if kind != "4":
@@ -175,25 +170,6 @@ class AngelSimulator(BrokerSimulator):
 
     def _instruments_json(self) -> bytes:
         return msgspec.json.encode([instrument_row(security) for security in self._by_key.values()])
-
-
-class _Group(msgspec.Struct):
-    exchange_type: int = msgspec.field(name="exchangeType")
-    tokens: list[str]
-
-
-class _Params(msgspec.Struct):
-    mode: int
-    groups: list[_Group] = msgspec.field(name="tokenList")
-
-
-class _ClientRequest(msgspec.Struct):
-    action: int
-    params: _Params
-    correlation: str | None = msgspec.field(default=None, name="correlationID")
-
-
-_decode_request = msgspec.json.Decoder(_ClientRequest).decode
 
 
 def _error(correlation: str, code: str, message: str) -> str:

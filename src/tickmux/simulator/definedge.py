@@ -6,12 +6,13 @@ from tickmux.codec import Credentials
 from tickmux.simulator._noren import USER_ID, NorenSimulator, message, sha256
 from tickmux.simulator._noren_lists import broker_symbol, instrument_type, list_lot, option_type, zipped
 from tickmux.simulator._noren_wire import wire_exchange
+from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.http_server import Request, Response
 from tickmux.simulator.security import PRICE_UNIT, Security
 
 API_TOKEN, API_SECRET, TOTP_SECRET = "simulated-token", "simulated-secret", "JBSWY3DPEHPK3PXPJBSWY3DPEH"
-
-_OTP_NUMBER = "simulated-otp-token"
+SENT_CODE = "246810"
+"""What comes by SMS and e-mail; the code of an authenticator with the secret above is as good."""
 
 
 class DefinedgeSimulator(NorenSimulator):
@@ -22,6 +23,12 @@ class DefinedgeSimulator(NorenSimulator):
     source = "TRTP"
     answers_heartbeats = False
     most_scrips = 500
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self._otp_token = ""
+        """Names the login whose code is awaited; good for one attempt."""
+        self._announced = 0
 
     def make_credentials(self, number: int) -> Credentials:
         values = {**super().make_credentials(number).values, "api_session_key": f"simulated-rest-{number}"}
@@ -37,14 +44,16 @@ class DefinedgeSimulator(NorenSimulator):
     def _announce(self, request: Request) -> Response:
         if request.headers.get("api_secret") != API_SECRET:
             return Response(401)
-        return Response.json({"otp_token": _OTP_NUMBER, "message": "OTP is sent"})
+        self._announced += 1
+        self._otp_token = f"simulated-otp-token-{self._announced}"
+        return Response.json({"otp_token": self._otp_token, "message": "OTP is sent to ******0000"})
 
     def _exchange(self, request: Request) -> Response:
         body = request.json()
         given = {name: str(value) for name, value in body.items()} if isinstance(body, dict) else {}
-        otp = given.get("otp", "")
-        good = given.get("otp_token") == _OTP_NUMBER and given.get("ac") == sha256(_OTP_NUMBER + otp + API_SECRET)
-        if not good or not pyotp.TOTP(TOTP_SECRET).verify(otp, valid_window=1):
+        otp, (awaited, self._otp_token) = given.get("otp", ""), (self._otp_token, "")
+        good = awaited and given == {"otp_token": awaited, "otp": otp, "ac": sha256(awaited + otp + API_SECRET)}
+        if not good or not (otp == SENT_CODE or pyotp.TOTP(TOTP_SECRET).verify(otp, valid_window=1)):
             return Response.json({"stat": "Not_Ok", "emsg": "Invalid OTP"}, 400)
         session = self.new_token()
         return Response.json(

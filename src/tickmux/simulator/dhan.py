@@ -62,6 +62,7 @@ class DhanSimulator(BrokerSimulator):
 
     A packet is a message of its own unless `stacked`, when those of one moment share one, as the protocol allows.
     With `refuses_by_packet` a wrong token is let in and told so by a disconnect packet, which Dhan may do, too.
+    Without `deep_books` the depth sockets are open and stay silent.
     """
 
     name = "dhan"
@@ -79,6 +80,7 @@ class DhanSimulator(BrokerSimulator):
         super().__init__(exchange)
         self.stacked = False
         self.refuses_by_packet = False
+        self.deep_books = True
         self.redirect_url = ""
         """Where the login page sends the browser, as an API key's registration says; empty: it shows the token."""
         self._consents = 0
@@ -187,6 +189,8 @@ class DhanSimulator(BrokerSimulator):
             return [*packets, interest_packet(security)] if security.is_derivative else packets
         if kind == "full":
             return [full_packet(security)]
+        if not self.deep_books:
+            return []
         return [b"".join(depth_packets(security, 200 if kind == "depth200" else 20))]
 
     def pack(self, client: Client, packets: Sequence[Packet]) -> Iterable[bytes]:

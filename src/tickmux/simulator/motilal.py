@@ -22,6 +22,8 @@ from tickmux.simulator.security import PRICE_UNIT, Level, Security
 
 API_KEY, CLIENT_CODE, PASSWORD, SECOND_FACTOR = "simulated-key", "SIM017", "simulated-password", "ABCDE1234F"
 TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEH"  # noqa: S105 - nobody's
+SMS_CODE = "246810"
+"""What would come by SMS to whoever logs in without a TOTP."""
 BROADCAST_LIMIT = 400
 
 EXCHANGES = {
@@ -69,6 +71,8 @@ class MotilalSimulator(BrokerSimulator):
         self._indices = [security for security in offered if security.is_index]
         self._scrips = [security for security in offered if not security.is_index]
         self._by_place = {(*EXCHANGES[security.exchange][1:], security.token): security for security in self._scrips}
+        self._unconfirmed = False
+        """Whether the present token waits for the code by SMS."""
         self._said: dict[Security, dict[bytes, bytes]] = {}
         """The body of the last packet of each type."""
 
@@ -146,6 +150,8 @@ class MotilalSimulator(BrokerSimulator):
             return self._file(request.query.get("name", ""), self._index_csv)
         if route == ("POST", "/rest/login/v7/authdirectapi"):
             return self._log_in(request)
+        if route == ("POST", "/rest/login/v5/verifyotp"):
+            return self._confirm(request)
         if route == ("POST", "/rest/report/v1/getbroadcastmaxlimit"):
             if not self.knows(auth_token=request.headers.get("authorization", "")):
                 return Response.json(_REFUSED, 401)
@@ -165,19 +171,33 @@ class MotilalSimulator(BrokerSimulator):
         known = given.get("userid") == CLIENT_CODE == request.headers.get("vendorinfo")
         if not known or given.get("password") != hashed or given.get("2FA") != SECOND_FACTOR:
             return _failure("MO1066", "Invalid user id, password or 2FA")
-        if not pyotp.TOTP(TOTP_SECRET).verify(str(given.get("totp")), valid_window=1):
+        by_sms = "totp" not in given
+        if not by_sms and not pyotp.TOTP(TOTP_SECRET).verify(str(given["totp"]), valid_window=1):
             return _failure("MO1067", "Invalid TOTP")
         self.expire_token()
         session = self.new_token()
+        self._unconfirmed = by_sms
+        self.token_valid = not by_sms
         return Response.json(
             {
                 "status": "SUCCESS",
                 "message": "Login successful",
                 "errorcode": "",
                 "AuthToken": session["auth_token"],
-                "isAuthTokenVerified": "TRUE",
+                "isAuthTokenVerified": "FALSE" if by_sms else "TRUE",
             }
         )
+
+    def _confirm(self, request: Request) -> Response:
+        """The code by SMS makes the token good that the login has given."""
+        body = request.json()
+        code = body.get("otp") if isinstance(body, dict) else None
+        known = request.headers.get("authorization") == self.credentials["auth_token"]
+        if not self._unconfirmed or not known or code != SMS_CODE:
+            return _failure("MO1068", "Invalid OTP")
+        self._unconfirmed = False
+        self.token_valid = True
+        return Response.json({"status": "SUCCESS", "message": "OTP verified", "errorcode": ""})
 
     def _file(self, name: str, write: Any) -> Response:
         if name not in _FILES:

@@ -14,6 +14,7 @@ import pyotp
 
 from tickmux.codec import Credentials
 from tickmux.instrument import format_strike
+from tickmux.simulator._smartapi import UNSUBSCRIBE, chosen, read_request
 from tickmux.simulator.base import BrokerSimulator
 from tickmux.simulator.client import Client
 from tickmux.simulator.contract_names import MONTHS, monthly_name
@@ -22,6 +23,8 @@ from tickmux.simulator.http_server import Request, Response
 from tickmux.simulator.security import PRICE_UNIT, Level, Security
 
 API_KEY, CLIENT_CODE, PASSWORD, TOTP_SECRET = "simulated-key@1=", "SIM123", "pass-word", "JBSWY3DPEHPK3PXPJBSWY3DPEH"
+SMS_CODE = "246810"
+"""What would come by SMS to whoever logs in without a TOTP."""
 
 _MOST_TOKENS = 1000
 _EXCHANGE_TYPES = {"NSE": 1, "NSE_INDEX": 1, "NFO": 2, "BSE": 3, "BSE_INDEX": 3, "BFO": 4}
@@ -34,6 +37,7 @@ _DUMP_SEGMENTS = {"BCD": "BSE", "BSE_INDEX": "BSE"}
 _PAGE_PATH = "/docs/v1/Annexure/"
 _LOGIN_PATH = "/openapi/typeb/connect/login"
 _VERIFY_PATH = "/openapi/typeb/session/verifytotp"
+_SMS_PATH = "/openapi/typeb/session/token"
 _LOGOUT_PATH = "/openapi/typeb/logout"
 _DUMP_PATH = "/openapi/typeb/instruments/OpenAPIScripMaster"
 
@@ -59,6 +63,7 @@ class MStockSimulator(BrokerSimulator):
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange)
         self._refresh_token = ""
+        self._by_sms = False
         self._by_key = {
             (_EXCHANGE_TYPES[security.exchange], wire_token(security)): security
             for security in exchange.securities
@@ -87,21 +92,17 @@ class MStockSimulator(BrokerSimulator):
             return
         if not client.session:
             return
-        try:
-            request = _decode_request(message)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+        request = read_request(message)
+        if request is None or not request.asks_for(range(1, 4)):
             client.send(_error("Invalid request"))
             return
         params = request.params
-        if request.action not in (0, 1) or params.mode not in (1, 2, 3):
-            client.send(_error("Invalid request"))
-            return
         kind = str(params.mode)
-        chosen = self._securities(params.groups)
-        if request.action == 0:
-            self.unsubscribe(client, chosen, kind)
+        securities = chosen(params.groups, self._by_key)
+        if request.action == UNSUBSCRIBE:
+            self.unsubscribe(client, securities, kind)
             return
-        fresh = [security for security in chosen if kind not in client.subscriptions.get(security, ())]
+        fresh = [security for security in securities if kind not in client.subscriptions.get(security, ())]
         if len(client.subscriptions.keys() | set(fresh)) > _MOST_TOKENS:
             client.send(_error("Subscription limit exceeded"))
             return
@@ -114,11 +115,6 @@ class MStockSimulator(BrokerSimulator):
         else:
             client.send(_error("Invalid access token"))
             client.close(1008, "login failed")
-
-    def _securities(self, groups: "list[_Group]") -> list[Security]:
-        """The instruments of the groups, each once; unknown tokens are ignored."""
-        found = (self._by_key.get((group.exchange_type, token)) for group in groups for token in group.tokens)
-        return list(dict.fromkeys(security for security in found if security is not None))
 
     def encode(self, security: Security, kind: str) -> bytes:
         return encode_packet(security, int(kind))
@@ -137,8 +133,8 @@ class MStockSimulator(BrokerSimulator):
             return self._log_in(given)
         if request.headers.get("x-privatekey") != API_KEY:
             return _refusal("API key is invalid", 401)
-        if route == ("POST", _VERIFY_PATH):
-            return self._verify(given)
+        if route in (("POST", _VERIFY_PATH), ("POST", _SMS_PATH)):
+            return self._verify(given, by_sms=request.path == _SMS_PATH)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not self.knows(access_token=token):
             return _refusal("Invalid request token", 401)
@@ -152,16 +148,19 @@ class MStockSimulator(BrokerSimulator):
     def _log_in(self, given: dict[str, str]) -> Response:
         if given.get("clientcode") != CLIENT_CODE or given.get("password") != PASSWORD:
             return _refusal("Invalid client code or password")
-        if not pyotp.TOTP(TOTP_SECRET).verify(given.get("totp", ""), valid_window=1):
+        self._by_sms = given.get("totp") == ""
+        if not self._by_sms and not _is_good(given.get("totp")):
             return _refusal("Invalid totp")
         self._refresh_token = f"refresh-{self.exchange.steps}-{self.credentials['access_token']}"
         return _success({"refreshToken": self._refresh_token})
 
-    def _verify(self, given: dict[str, str]) -> Response:
+    def _verify(self, given: dict[str, str], *, by_sms: bool) -> Response:
         refresh, self._refresh_token = self._refresh_token, ""  # any attempt uses it up
         if not refresh or given.get("refreshToken") != refresh:
             return _refusal("Invalid refresh token")
-        if not pyotp.TOTP(TOTP_SECRET).verify(given.get("totp", ""), valid_window=1):
+        if by_sms and not (self._by_sms and given.get("otp") == SMS_CODE):
+            return _refusal("Please enter valid OTP")
+        if not by_sms and not _is_good(given.get("totp")):
             return _refusal("Invalid totp")
         self.expire_token()
         session = self.new_token()
@@ -188,22 +187,8 @@ class MStockSimulator(BrokerSimulator):
         return f"<!DOCTYPE html><html><body><h2>Index tokens</h2>{table}</body></html>".encode()
 
 
-class _Group(msgspec.Struct):
-    exchange_type: int = msgspec.field(name="exchangeType")
-    tokens: list[str]
-
-
-class _Params(msgspec.Struct):
-    mode: int
-    groups: list[_Group] = msgspec.field(name="tokenList")
-
-
-class _ClientRequest(msgspec.Struct):
-    action: int
-    params: _Params
-
-
-_decode_request = msgspec.json.Decoder(_ClientRequest).decode
+def _is_good(totp: str | None) -> bool:
+    return totp is not None and pyotp.TOTP(TOTP_SECRET).verify(totp, valid_window=1)
 
 
 def _error(words: str) -> str:

@@ -29,11 +29,14 @@ from tickmux.simulator.security import Security
 
 API_KEY, PHONE, MPIN, TOTP_SECRET = "simulated-key", "9000000001", "1234", "JBSWY3DPEHPK3PXPJBSWY3DPEH"
 DEVICE_ID = "simulated-device"
+SMS_CODE = "246810"
+"""What would come by SMS to whoever logs in without a TOTP."""
 
 _WEIGHTS = {"orderbook": 5, "index_bucket": 2, "index": 1, "greeks": 1}
 _MOST_WEIGHT = 50_000
 _MOST_LEVELS = 20
 _HALF_WAY = "simulated-half-way"
+_TOTP_ASKED, _SMS_SENT = "simulated-totp-asked", "simulated-sms-sent"
 _BOOK = "orderbook"
 
 
@@ -155,6 +158,13 @@ class NubraSimulator(BrokerSimulator):
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         if route == ("POST", "/totp/login"):
             return _half_way(given)
+        if route == ("POST", "/sendphoneotp"):
+            return _send_sms(given, request.headers.get("x-temp-token"))
+        if route == ("POST", "/verifyphoneotp"):
+            sent = request.headers.get("x-temp-token") == _SMS_SENT and given.get("phone") == PHONE
+            if not sent or given.get("otp") != SMS_CODE or not request.headers.get("x-device-id"):
+                return _error(400, "Invalid OTP")
+            return Response.json({"auth_token": _HALF_WAY}, 201)
         if route == ("POST", "/verifypin"):
             if bearer != _HALF_WAY or given.get("pin") != MPIN:
                 return _error(400, "Invalid PIN")
@@ -203,6 +213,15 @@ def _half_way(given: dict[str, Any]) -> Response:
     if given.get("phone") != PHONE or not pyotp.TOTP(TOTP_SECRET).verify(text, valid_window=1):
         return _error(400, "Invalid TOTP")
     return Response.json({"auth_token": _HALF_WAY}, 201)
+
+
+def _send_sms(given: dict[str, Any], temporary: str | None) -> Response:
+    """The account has TOTP, which is asked for first: the second call skips it."""
+    skip = given.get("skip_totp")
+    if given.get("phone") != PHONE or skip not in (True, False) or (skip and temporary != _TOTP_ASKED):
+        return _error(400, "Invalid phone number")
+    token, following = (_SMS_SENT, "VERIFY_MOBILE") if skip else (_TOTP_ASKED, "VERIFY_TOTP")
+    return Response.json({"temp_token": token, "next": following, "expiry": 30, "attempts_left": 3})
 
 
 def _error(status: int, words: str) -> Response:

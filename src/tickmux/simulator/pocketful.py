@@ -21,7 +21,11 @@ from tickmux.simulator.http_server import Request, Response
 from tickmux.simulator.security import PRICE_UNIT, Level, Security
 
 APP_KEY, APP_SECRET, CLIENT_ID = "simulated-app", "simulated-secret", "SIM001"
+PASSWORD, PIN = "simulated-password", "1234"
 
+_DIRECT = "/direct"
+"""Where the paths of the second host begin, which has a login of its own (section 2, flow B)."""
+_PIN_QUESTION = "12"
 _CODES = {"NSE": 1, "NSE_INDEX": 1, "NFO": 2, "CDS": 3, "MCX": 4, "BSE": 6, "BSE_INDEX": 6, "BFO": 7}
 _CURRENCY = 3
 _CHANNELS = ("compact_marketdata", "marketdata", "full_snapquote")
@@ -42,12 +46,18 @@ class PocketfulSimulator(BrokerSimulator):
     """Kinds are the broker's channels; an instrument may be on several."""
 
     name = "pocketful"
-    endpoints = {"feed": "ws:/ws/v1/feeds", "api": "http:/"}
+    endpoints = {
+        "feed": "ws:/ws/v1/feeds",
+        "api": "http:/",
+        "direct_feed": f"ws:{_DIRECT}/ws/v1/feeds",
+        "direct_api": f"http:{_DIRECT}",
+    }
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange)
         self._code = ""
         self._codes_made = 0
+        self._half_session = ""
         self._by_key = {(_CODES[s.exchange], s.token): s for s in exchange.securities if s.exchange in _CODES}
 
     def make_credentials(self, number: int) -> Credentials:
@@ -99,6 +109,10 @@ class PocketfulSimulator(BrokerSimulator):
                 if scheme != "Bearer" or not self.knows(access_token=token):
                     return Response.json({"status": "error", "error_type": "TokenException"}, 401)
                 return Response.json({"status": "success", "data": {"client_id": CLIENT_ID}})
+            case ("POST", "/direct/api/v3/user/login"):
+                return self._take_password(request)
+            case ("POST", "/direct/api/v3/user/twofa"):
+                return self._take_second_factor(request)
             case ("GET", "/api/v1/contract/Compact"):
                 return Response(200, self.instrument_dump()[0][1], {"Content-Type": "application/zip"})
             case _:
@@ -122,6 +136,31 @@ class PocketfulSimulator(BrokerSimulator):
             return Response.json({"error": "invalid_grant"}, 400)
         return Response.json({"access_token": self.new_token()["access_token"], "token_type": "bearer"})
 
+    def _take_password(self, request: Request) -> Response:
+        if (given := _from_the_web(request)) is None:
+            return _refusal("missing headers")
+        if (given.get("channel_id"), given.get("channel_secret")) != (CLIENT_ID, PASSWORD):
+            return _refusal("invalid credentials")
+        self._codes_made += 1
+        self._half_session = f"simulated-half-{self._codes_made}"
+        asked = {"twofa_token": self._half_session, "questions": [{"question_id": _PIN_QUESTION}]}
+        return Response.json({"status": "success", "data": {"twofa": asked}})
+
+    def _take_second_factor(self, request: Request) -> Response:
+        if (given := _from_the_web(request)) is None:
+            return _refusal("missing headers")
+        half, self._half_session = self._half_session, ""  # any attempt uses it up
+        wanted = {
+            "login_id": CLIENT_ID,
+            "twofa": [{"question_id": _PIN_QUESTION, "answer": PIN}],
+            "twofa_token": half,
+            "type": "PIN",
+            "device_type": "web",
+        }
+        if not half or given != wanted:
+            return _refusal("invalid second factor")
+        return Response.json({"status": "success", "data": {"auth_token": self.new_token()["access_token"]}})
+
     def instrument_dump(self) -> list[tuple[str, bytes]]:
         """Without currency, which the published list lacks (section 8)."""
         packed = io.BytesIO()
@@ -131,6 +170,20 @@ class PocketfulSimulator(BrokerSimulator):
                 rows = [instrument_row(s) for s in self._by_key.values() if s.exchange in places]
                 archive.writestr(f"{exchange}CompactScrip.csv", "\n".join((_COLUMNS, *rows, "")))
         return [("CompactScrip.zip", packed.getvalue())]
+
+
+def _from_the_web(request: Request) -> dict[str, Any] | None:
+    """The body of a request with the headers of flow B (section 2)."""
+    marks = {"p-devicetype": "WEB", "x-device-type": "web", "x-usertype": "USER", "x-sourceid": "WEB"}
+    others = ("x-clientlocalip", "x-clientpublicip", "x-macaddress")
+    body = request.json()
+    if not isinstance(body, dict) or not all(request.headers.get(name) for name in others):
+        return None
+    return body if all(request.headers.get(name) == value for name, value in marks.items()) else None
+
+
+def _refusal(words: str) -> Response:
+    return Response.json({"status": "error", "message": words, "error_type": "LoginException", "data": None}, 400)
 
 
 class _ClientRequest(msgspec.Struct):

@@ -152,9 +152,7 @@ class SamcoSimulator(BrokerSimulator):
         target = query.get("redirect_url") or self.redirect_url
         if not target:
             return Response(200, f"code: {self._code}".encode(), {"Content-Type": "text/plain"})
-        mark = "&" if "?" in target else "?"
-        location = f"{target}{mark}code={self._code}&state={quote(query.get('state', ''))}"
-        return Response(302, b"", {"Location": location})
+        return Response.redirect(target, {"code": self._code, "state": query.get("state", "")})
 
     def _take_code(self, request: Request) -> Response:
         given = request.json()

@@ -65,8 +65,8 @@ class UpstoxSimulator(BrokerSimulator):
     heartbeat_interval = 5.0
 
     def __init__(self, exchange: Exchange) -> None:
-        super().__init__(exchange)
         self.plus = True
+        super().__init__(exchange)
         self._codes: dict[str, None] = {}
         """Codes of authorized URLs that were not used yet."""
         self._codes_made = 0
@@ -75,7 +75,10 @@ class UpstoxSimulator(BrokerSimulator):
         self._by_key = {instrument_key(security): security for security in exchange.securities}
 
     def make_credentials(self, number: int) -> Credentials:
-        return Credentials({"api_key": API_KEY, "access_token": f"simulated-token-{number}", "user_id": USER_ID})
+        plus = {"plus": "yes"} if self.plus else {}
+        return Credentials(
+            {"api_key": API_KEY, "access_token": f"simulated-token-{number}", "user_id": USER_ID, **plus}
+        )
 
     # -- feed --------------------------------------------------------------------------------------------
 

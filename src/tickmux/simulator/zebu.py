@@ -1,6 +1,9 @@
 """Zebu's servers: the Noren family's, set to this member."""
 
-from tickmux.simulator._noren import NorenSimulator
+import time
+
+from tickmux.simulator._noren import USER_ID, NorenSimulator
+from tickmux.simulator._noren_wire import Fields
 
 
 class ZebuSimulator(NorenSimulator):
@@ -12,6 +15,11 @@ class ZebuSimulator(NorenSimulator):
         "instruments": "http:/",
     }
     accepted_word = "OK"
+
+    def token_answer(self, token: str) -> Fields:
+        """The official SDK takes `uid` and `susertoken` of it, others `access_token`: both open the feed."""
+        answer = {**super().token_answer(token), "susertoken": token, "uid": USER_ID}
+        return {**answer, "lastaccesstime": str(int(time.time()))}
 
 
 SIMULATOR = ZebuSimulator

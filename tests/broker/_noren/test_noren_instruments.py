@@ -38,6 +38,9 @@ FILES = {
             "MIDCPNIFTY, NSE_INDEX, 26074, NSE, NIFTY MID SELECT, –, –, 1, INDEX, 0.05",
         "NSE,777,1,ABC,ABC-SM,SM,5,": "ABC-SM, NSE, 777, NSE, ABC-SM, –, –, 1, SM, 0.05",
         "NSE,778,1,ABC,ABC-BE-EQ,EQ,0,": "ABC-BE, NSE, 778, NSE, ABC-BE-EQ, –, –, 1, EQ, 0.05",
+        "NSE,779,1,ABD,ABD-BE,EQ,5,": "ABD, NSE, 779, NSE, ABD-BE, –, –, 1, EQ, 0.05",
+        "NSE,780,1,ABE,ABE-GB,GB,5,": "ABE-GB, NSE, 780, NSE, ABE-GB, –, –, 1, GB, 0.05",
+        "NSE,781,1,ABF,-EQ,EQ,5,": "-EQ, NSE, 781, NSE, -EQ, –, –, 1, EQ, 0.05",
     }),
     "BSE": (CASH, {
         "BSE,500112,1,SBIN,SBIN,A,5,": "SBIN, BSE, 500112, BSE, SBIN, –, –, 1, EQ, 0.05",
@@ -139,6 +142,9 @@ def test_the_scale_of_tick_sizes_is_that_of_the_files_smallest(
         (CASH, "NSE,1,1,A,B,A-EQ,EQ,5,", "wrong number of columns"),
         (CASH, 'NSE,1,1,A,"A-EQ,EQ,5,', "broken quotes"),
         (CASH, "NSE,1,1,,NIFTY,INDEX,0,", "no symbol"),
+        (CASH, "NSE,1,1,,SBIN-EQ,EQ,5,", "no symbol"),
+        (CASH, "BSE,1,1,,SBIN,A,5,", "no symbol"),
+        (CASH, "NSE,1,1,SBIN,,EQ,5,", "no trading symbol"),
         (CDS, "CDS,100,1,4,1000,S,S,30-SEP-2025,FUTCUR,XX,0,0.0025,", "placeholder"),
     ],
 )
@@ -172,6 +178,22 @@ def test_an_index_that_the_file_has_is_not_added_again() -> None:
 def test_what_is_no_list_at_all_is_an_error(data: bytes) -> None:
     with pytest.raises(ListFormatError):
         list(Lists().parse(data, "NSE_symbols.txt.zip"))
+
+
+def test_an_archive_that_was_damaged_on_its_way_is_an_error() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("NSE_symbols.txt", "\n".join([CASH, *(f"NSE,{n},1,S{n},S{n}-EQ,EQ,5," for n in range(999))]))
+    whole = packed.getvalue()
+    for damaged in (whole[:200], whole[:60] + bytes(40) + whole[100:], whole[:60] + b"\xff" * 40 + whole[100:]):
+        with pytest.raises(ListFormatError):
+            list(Lists().parse(damaged, "NSE_symbols.txt.zip"))
+
+
+def test_a_file_of_contracts_without_a_column_of_names_is_an_error() -> None:
+    head = NFO.replace("Symbol,TradingSymbol", "Name,TradingSymbol")
+    with pytest.raises(ListFormatError, match="'symbol'"):
+        list(Lists().parse(f"{head}\n{next(iter(FILES['NFO'][1]))}".encode(), "x"))
 
 
 def test_an_archive_of_anything_else_is_an_error() -> None:

@@ -58,6 +58,8 @@ def test_the_code_buys_a_session_until_the_tokens_are_cleared(name: str) -> None
         ({"stat": "ok", "susertoken": "sus", "uid": "Z56004_U"}, "Z56004", "sus"),
         ({"stat": "OK", "access_token": "acc"}, "FA12345", "acc"),
         ({"stat": "Ok", "access_token": "acc", "USERID": 42}, "42", "acc"),
+        ({"stat": "Ok", "access_token": "acc", "actid": "z56004"}, "Z56004", "acc"),
+        ({"stat": "Ok", "access_token": "acc", "uid": "z56004_u", "actid": "X"}, "Z56004", "acc"),
     ],
 )
 def test_members_answers_vary(name: str, answer: dict[str, Any], user: str, token: str) -> None:

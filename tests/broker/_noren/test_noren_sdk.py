@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from NorenRestApiPy.NorenApi import NorenApi
 
 from broker._noren.test_noren_simulator import MORNING, expected, instruments
 from broker.vector_cases import same_value
 from support.stranger import converse, stranger
-from tickmux.simulator import load_simulator
+from tickmux.simulator import _noren, load_simulator
 from tickmux.simulator.exchange import Exchange
 from tickmux.tick import Mode
 
@@ -68,6 +69,24 @@ def test_the_sdk_is_refused_with_a_wrong_token() -> None:
         await simulator.start()
         try:
             assert await session(simulator, "wrong", {"t": [], "d": []}) == "refused"
+        finally:
+            await simulator.stop()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["shoonya", "zebu", "tradesmart"])
+def test_the_sdk_finds_all_that_it_looks_for_in_the_answer_to_a_login(name: str) -> None:
+    async def main() -> None:
+        simulator = load_simulator(name)(Exchange(seed=5, clock=lambda: MORNING))
+        await simulator.start()
+        try:
+            api = NorenApi(host=simulator.urls["token"].removesuffix("/GenAcsTok"), websocket=simulator.urls["feed"])
+            user, client, secret = _noren.USER_ID, _noren.CLIENT_ID, _noren.SECRET_KEY
+            bought = await asyncio.to_thread(api.getAccessToken, simulator.new_code(), secret, client, user)
+            token = simulator.credentials["token"]
+            assert bought == (token, user, f"{token}-r", user)
+            assert await asyncio.to_thread(api.getAccessToken, "stale", secret, client, user) is None
         finally:
             await simulator.stop()
 

@@ -18,7 +18,7 @@ from support.feeds import rig
 from support.servers import eventually
 from tickmux.broker._noren.noren_codec import DEPTH, TOUCHLINE
 from tickmux.codec import Credentials, Event, FeedCodec
-from tickmux.login import LoginFailed
+from tickmux.login import AnswerWanted, LoginFailed
 from tickmux.simulator import _noren, aliceblue, definedge, flattrade, load_simulator
 from tickmux.simulator._noren_lists import broker_symbol
 from tickmux.simulator._noren_wire import about, identity, market_fields
@@ -405,6 +405,28 @@ def test_a_login_opens_the_feed_and_a_wrong_secret_does_not(name: str, market: E
                 await log_in({**VALUES[name], secret: "wrong"})
 
     run(name, market, scenario)
+
+
+def test_definedges_sent_code_opens_the_feed_once(market: Exchange) -> None:
+    async def scenario(simulator: Any) -> None:
+        login, values = load_broker("definedge").login(simulator.urls), VALUES["definedge"]
+        async with httpx.AsyncClient(trust_env=False) as http:
+
+            async def question() -> dict[str, str]:
+                with pytest.raises(AnswerWanted) as asked:
+                    await login.exchange(values, {}, "", http, datetime.now(UTC))
+                return {**values, **asked.value.kept, asked.value.field.name: definedge.SENT_CODE}
+
+            answered = await question()
+            session = await login.exchange(answered, {}, "", http, datetime.now(UTC))
+            assert (await Caller("definedge", simulator, session).call()).ready
+            with pytest.raises(LoginFailed):
+                await login.exchange(answered, {}, "", http, datetime.now(UTC))
+            wrong = {**await question(), "otp": "000000"}
+            with pytest.raises(LoginFailed):
+                await login.exchange(wrong, {}, "", http, datetime.now(UTC))
+
+    run("definedge", market, scenario)
 
 
 @members

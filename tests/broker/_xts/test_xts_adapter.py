@@ -98,5 +98,7 @@ def test_a_server_of_the_other_generation_is_met_in_it(body: bytes) -> None:
 )
 def test_what_a_refused_handshake_means(status: int, body: bytes, kind: type[Exception]) -> None:
     adapter = WisdomAdapter()
-    assert type(adapter.handshake_failure(status, "", {}, body)) is kind
+    failure = adapter.handshake_failure(status, "", {}, body)
+    assert type(failure) is kind
+    assert "e-session" not in str(failure)  # the broker's words may repeat the token
     assert "EIO=3" in endpoint(adapter).url

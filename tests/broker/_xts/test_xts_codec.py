@@ -78,6 +78,18 @@ def test_another_error_is_reported_in_the_brokers_words_without_the_token() -> N
     assert (decoded.event, decoded.message) == (Event.ERROR, "no room for … here")
 
 
+def test_a_token_that_is_longer_than_the_message_leaves_no_part_in_it() -> None:
+    token = "e" * 300
+    made = codec()
+    made.open_frames(Credentials({"token": token, "user_id": "U"}))
+    for frame in (event("error", {"description": f"no room for {token}"}), f'44"{token} Invalid Token"'):
+        assert "ee" not in made.decode(frame).message
+    (request,) = made.subscribe([SBIN], "quote")
+    assert isinstance(request, HttpRequest)
+    refusal = json.dumps({"type": "error", "code": "e-x", "description": f"bad request of {token}"}).encode()
+    assert made.decode_http(request, 400, refusal).message == "bad request of … (e-x)"
+
+
 @pytest.mark.parametrize("name", ["joined", "success", "warning"])
 def test_greetings_are_acknowledgements(name: str) -> None:
     assert codec().decode(event(name, "hello")).event is Event.ACK

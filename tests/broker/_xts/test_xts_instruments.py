@@ -7,6 +7,7 @@ import pytest
 
 from broker import vector_cases
 from broker._xts.xts_wire import BINARY, JSON, MEMBERS, SESSION
+from tickmux.broker.fivepaisaxts.instruments import FivepaisaXtsInstruments
 from tickmux.broker.rmoney.instruments import RmoneyInstruments
 from tickmux.broker.wisdom.instruments import WisdomInstruments
 from tickmux.codec import Credentials
@@ -150,6 +151,63 @@ def test_an_index_of_both_lists_counts_once() -> None:
 def test_index_names_become_symbols(segment: int, name: str, symbol: str) -> None:
     listed = json.dumps({"result": {"exchangeSegment": segment, "indexList": [f"{name}_77"]}}).encode()
     assert [one.symbol for one in parse(listed, "x.json")] == [symbol]
+
+
+@pytest.mark.parametrize(
+    ("filename", "exchange"),
+    [
+        ("indexlist-1.json", "NSE_INDEX"),
+        ("indexlist-11.json", "BSE_INDEX"),
+        ("indexlist:1", "NSE_INDEX"),
+        ("indexlist:11", "BSE_INDEX"),
+        ("indexlist?exchangeSegment=11", "BSE_INDEX"),
+        ("day-2/list-11.txt", "BSE_INDEX"),
+    ],
+)
+def test_a_list_that_names_no_exchange_is_of_its_files(filename: str, exchange: str) -> None:
+    listed = json.dumps({"result": {"indexList": ["BANKEX_12"]}}).encode()
+    assert [one.exchange for one in parse(listed, filename)] == [exchange]
+
+
+def test_a_list_that_may_lack_a_segment_still_needs_the_stocks() -> None:
+    files = FivepaisaXtsInstruments().downloads(SESSION)
+    assert [file.filename for file in files if not file.optional] == ["NSECM.json"]
+    assert not any(file.optional for file in WisdomInstruments().downloads(SESSION))
+
+
+def test_a_session_that_has_ended_is_said_to_have() -> None:
+    with pytest.raises(ListFormatError, match="tickmux broker login wisdom"):
+        parse(b'{"type":"error","description":"Invalid Token"}')
+
+
+def test_rows_of_every_kind() -> None:
+    stock, energy = "2100100088121|612.35|0.05|1801|0.05|1600|1|-1||", "21|9|1|18|0.05|1250|1|-1|NATURALGAS|"
+    rows = [
+        f"NSEFO|1|2|NIFTY|W|OPTIDX|N|{stock}2025-09-02T14:30:00|24950.00|4|NIFTY|1|1|W",
+        f"NSEFO|2|1|M&M|MM|FUTSTK|N|{stock}2025-08-28T14:30:00|M&M|1|1|MM",
+        f"NSECD|3|2|EURINR|E|OPTCUR|N|{stock}2025-09-26T12:30:00|102.75|3|E|1|1|E",
+        f"BSEFO|4|1|BANKEX|B|IF|N|{stock}2025-08-26T15:30:00|BANKEX|1|1|B",
+        f"BSEFO|5|2|RELIANCE|R|SO|N|{stock}2025-08-28T15:30:00|1420|4|R|1|1|R",
+        f"MCXFO|6|9|NATURALGAS|G|OPTFUT|N|{energy}2025-08-22T23:30:00|252.5|3|G|1|1|G",
+        f"MCXFO|7|1|GOLDM|G|FUTCOM|N|{energy}2025-09-05T23:30:00|0|3|G|1|1|G",
+        "BSECM|532540|8|TCS|TCS|A|N|11|1|1|1|0.05|1|1|TCS|INE467B01029|1|1|TCS|0|-1|-1",
+        "BSECM|890144|8|GILLANDERS|G|XT|N|11|1|1|1|0.01|1|1|GILLANDERS|INE047B01011|1|1|G|0|-1|-1",
+        "MSECM|9|8|X|X|EQ|N|11|1|1|1|0.01|1|1|X|INE|1|1|G|0|-1|-1",
+    ]
+    reader = WisdomInstruments()
+    found = [(one.symbol, one.exchange, one.token, one.strike) for one in parse(master(*rows), reader=reader)]
+    assert found == [
+        ("NIFTY02SEP2524950PE", "NFO", "1", 24950.0),
+        ("M&M28AUG25FUT", "NFO", "2", 0.0),
+        ("EURINR26SEP25102.75CE", "CDS", "3", 102.75),
+        ("BANKEX26AUG25FUT", "BFO", "4", 0.0),
+        ("RELIANCE28AUG251420PE", "BFO", "5", 1420.0),
+        ("NATURALGAS22AUG25252.5CE", "MCX", "6", 252.5),
+        ("GOLDM05SEP25FUT", "MCX", "7", 0.0),
+        ("TCS", "BSE", "532540", 0.0),
+        ("GILLANDERS", "BSE", "890144", 0.0),
+    ]
+    assert reader.skipped == {"segment that is not served": 1}
 
 
 def test_entries_without_a_name_or_an_id_are_skipped() -> None:

@@ -158,6 +158,7 @@ def test_an_answer_that_says_nothing_of_the_call_starts_the_session_anew(status:
         (400, answer("e-session-0007", "Invalid Token")),
         (200, answer("", "Invalid Token")),
         (403, answer("e-x", "no")),
+        (400, b'{"code":"e-session-0007","description":"Invalid Token"}'),
     ],
 )
 def test_a_dead_token_stops_everything(status: int, body: bytes) -> None:
@@ -165,11 +166,20 @@ def test_a_dead_token_stops_everything(status: int, body: bytes) -> None:
     assert made.decode_http(one(made.subscribe([SBIN], "quote")), status, body).event is Event.AUTH_ERROR
 
 
-@pytest.mark.parametrize("body", [b"", PAGE, answer("e-rate", "slow down")])
+@pytest.mark.parametrize("body", [b"", PAGE, answer("e-rate", "slow down"), answer("e-rate", "Rate limit exceeded")])
 def test_a_throttled_call_is_made_again(body: bytes) -> None:
     made = codec()
     request = one(made.subscribe([SBIN], "quote"))
     assert one(made.decode_http(request, 429, body).replies) == request
+
+
+def test_a_throttled_step_is_repeated_before_the_next() -> None:
+    made = codec()
+    request = one(made.subscribe([SBIN], "quote"))
+    drop = one(made.decode_http(request, 400, ALREADY).replies)
+    assert one(made.decode_http(drop, 429, b"").replies) == drop
+    assert one(made.decode_http(drop, 200, answer("s-session-0001")).replies) == request
+    assert made.decode_http(request, 200, accepted()).replies == []
 
 
 def test_an_unsubscription_that_fails_disturbs_nothing() -> None:
@@ -215,6 +225,29 @@ def test_open_interest_is_added_to_derivatives_when_there_is_room() -> None:
     assert field(made.decode(quote(1501, 2, 35013, LastTradedPrice=5.0)))["oi"] == 77
     dropped = [named(each) for each in made.unsubscribe([FUTURE], "quote") if isinstance(each, HttpRequest)]
     assert dropped == [("PUT", 1501, [35013]), ("PUT", 1510, [35013])]
+
+
+def test_open_interest_takes_no_more_than_there_is_room() -> None:
+    made = codec()
+    request = one(made.subscribe([FUTURE, CRUDE], "quote"))
+    extra = one(made.decode_http(request, 200, accepted(remaining=1)).replies)
+    assert named(extra) == ("POST", 1510, [35013])
+
+
+def test_calls_that_are_not_answered_yet_count_for_the_room() -> None:
+    made = codec(prefix="/apibinarymarketdata")
+    made.decode_http(one(made.subscribe([FUTURE, CRUDE], "ltp")), 200, accepted(remaining=1))
+    assert named(one(made.change([FUTURE], "ltp", "quote"))) == ("POST", 1510, [35013])
+    assert made.change([CRUDE], "ltp", "quote") == []
+
+
+def test_what_turns_out_to_be_subscribed_has_its_open_interest_too() -> None:
+    made = codec()
+    request = one(made.subscribe([FUTURE], "quote"))
+    drop = one(made.decode_http(request, 400, ALREADY).replies)
+    again = one(made.decode_http(drop, 200, answer("s-session-0001")).replies)
+    extra = one(made.decode_http(again, 400, ALREADY).replies)
+    assert named(extra) == ("POST", 1510, [35013])
 
 
 @pytest.mark.parametrize(("kind", "remaining"), [("ltp", 40), ("quote", 0), ("quote", None)])

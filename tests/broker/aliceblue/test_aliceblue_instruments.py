@@ -54,10 +54,13 @@ def parsed(head: str, *rows: str) -> list[tuple[str, str, str]]:
 
 
 def test_tokens_lose_their_decimal_and_indices_their_prefix() -> None:
-    assert parsed("exch,symbol,token", "NSE,NIFTY 50,99926000", "BSE,SNSX50,47.0", "NSE,X,999") == [
+    assert parsed(
+        "exch,symbol,token", "NSE,NIFTY 50,99926000", "BSE,SNSX50,47.0", "NSE,X,999", "BSE,SENSEX,9991"
+    ) == [
         ("NIFTY", "NSE_INDEX", "26000"),
         ("SENSEX50", "BSE_INDEX", "47"),
         ("X", "NSE_INDEX", "999"),
+        ("SENSEX", "BSE_INDEX", "1"),
     ]
 
 

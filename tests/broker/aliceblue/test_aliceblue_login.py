@@ -84,8 +84,9 @@ def test_a_pasted_session_names_its_user() -> None:
     assert (pasted.values, pasted.expires_at) == ({"user_id": "1614986", "token": TOKEN}, END)
     given = BROKER.login().from_token({"token": "plain", "user_id": "ab1"}, NOW)
     assert (given["user_id"], given.expires_at) == ("AB1", None)
-    with pytest.raises(LoginFailed):
-        BROKER.login().from_token({"token": "plain"}, NOW)
+    for token in ("plain", "Bearer", "a b", "é"):
+        with pytest.raises(LoginFailed):
+            BROKER.login().from_token({"token": token, "user_id": "" if token == "plain" else "x"}, NOW)
 
 
 # -- before a connection ---------------------------------------------------------------------------------
@@ -111,7 +112,8 @@ def test_a_websocket_session_is_ended_and_made_before_every_connection(first: di
 
 
 @pytest.mark.parametrize(
-    "answers", [[(401, b"")], [OK, (401, b"")], [OK, NOT_OK], [OK, {"stat": "Not_Ok"}], [OK, {}]]
+    "answers",
+    [[(401, b"")], [OK, (401, b"")], [OK, (403, b"<html>")], [OK, NOT_OK], [OK, {"stat": "Not_Ok"}], [OK, {}]],
 )
 def test_a_refused_session_is_a_refused_login(answers: list[Any]) -> None:
     with pytest.raises(AuthRejected):

@@ -77,17 +77,21 @@ def test_a_series_is_dropped_where_no_eq_row_has_the_same_name(order: int) -> No
 
 
 def test_one_symbol_never_stands_for_two_series() -> None:
-    found = nse_symbols("ABC-N1", "ABC-BE", "ABC-BZ", "BOND-N1", "BOND-N2", "TWICE-ST", "TWICE-ST", "XYZ", "XYZ-BE")
+    found = nse_symbols("ABC-N1", "ABC-BE", "ABC-BZ", "BOND-N1", "BOND-N2", "XYZ", "XYZ-BE")
     assert found == {
         "ABC-BE": "ABC",
         "ABC-BZ": "ABC-BZ",
         "ABC-N1": "ABC-N1",
         "BOND-N1": "BOND-N1",
         "BOND-N2": "BOND-N2",
-        "TWICE-ST": "TWICE-ST",
         "XYZ": "XYZ",
         "XYZ-BE": "XYZ-BE",
     }
+
+
+def test_two_rows_of_one_series_get_two_symbols() -> None:
+    found = parse(SHARE | {"token": "1", "symbol": "TWICE-ST"}, SHARE | {"token": "2", "symbol": "TWICE-ST"})
+    assert {(row.token, row.symbol) for row in found} == {("1", "TWICE"), ("2", "TWICE-ST")}
 
 
 def test_a_share_of_bse_keeps_its_symbol_whatever_it_ends_in() -> None:
@@ -123,6 +127,28 @@ def test_currency_strikes_have_the_finer_scale(kind: str) -> None:
         CURRENCY_OPTION | {"instrumenttype": kind, "strike": "873125000.000000", "symbol": "USDINR25SEP87.3125PE"}
     )
     assert (found.symbol, found.strike, found.instrumenttype) == ("USDINR26SEP2587.3125PE", 87.3125, "PE")
+
+
+@pytest.mark.parametrize(
+    ("row", "symbol", "strike", "tick_size"),
+    [
+        (FUTURE | {"exch_seg": "CDS", "instrumenttype": "FUTIRC", "name": "91DTB", "tick_size": "25000.000000"},
+         "91DTB28AUG25FUT", 0.0, 0.0025),
+        (FUTURE | {"exch_seg": "CDS", "instrumenttype": "FUTIRT", "name": "ONMIBOR", "tick_size": "25000.000000"},
+         "ONMIBOR28AUG25FUT", 0.0, 0.0025),
+        (OPTION | {"exch_seg": "MCX", "instrumenttype": "OPTFUT", "name": "NATURALGAS", "expiry": "25AUG2025",
+                   "strike": "26250.000000", "symbol": "NATURALGAS25AUG262.5PE"},
+         "NATURALGAS25AUG25262.5PE", 262.5, 0.05),
+        (FUTURE | {"exch_seg": "BFO", "name": "SENSEX", "symbol": "SENSEX25AUGFUT", "expiry": "26AUG2025"},
+         "SENSEX26AUG25FUT", 0.0, 0.1),
+        (OPTION | {"instrumenttype": "OPTSTK", "name": "BAJAJ-AUTO", "strike": "905000.000000"},
+         "BAJAJ-AUTO28AUG259050CE", 9050.0, 0.05),
+    ],
+)  # fmt: skip
+def test_derivatives_of_every_exchange(row: dict[str, str], symbol: str, strike: float, tick_size: float) -> None:
+    found = one(row)
+    assert (found.symbol, found.exchange, found.strike) == (symbol, row["exch_seg"], strike)
+    assert found.tick_size == pytest.approx(tick_size)
 
 
 def test_numbers_may_be_written_as_such() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from broker._noren.stand_in import NEXT_DAY, NOW, SECRET, TROUBLE, StandIn
 from tickmux.broker.definedge import BROKER
-from tickmux.login import LoginFailed
+from tickmux.login import AnswerWanted, LoginFailed
 
 TOTP_SECRET = "JBSWY3DPEHPK3PXP"
 VALUES = {"api_token": "a/t", "api_secret": SECRET, "totp": "123456"}
@@ -36,12 +36,59 @@ def test_the_code_is_made_of_the_secret_where_none_is_typed() -> None:
     assert server.body()["otp"] == pyotp.TOTP(TOTP_SECRET).at(int(NOW.timestamp()))
 
 
+WITHOUT_TOTP = {**VALUES, "totp": "", "totp_secret": " "}
+
+
+def question() -> AnswerWanted:
+    with pytest.raises(AnswerWanted) as asked:
+        StandIn(ASKED).exchange(BROKER.login(), WITHOUT_TOTP)
+    return asked.value
+
+
+def test_without_an_authenticator_the_code_that_was_sent_is_asked_for() -> None:
+    asked = question()
+    assert "sent a code" in str(asked)
+    assert (asked.field.remember, asked.field.secret, asked.field.optional) == (False, True, False)
+    assert "ot" in asked.kept.values()
+    server = StandIn(GOOD)
+    answered = {**WITHOUT_TOTP, **asked.kept, asked.field.name: " 24 68 10 "}
+    assert server.exchange(BROKER.login(), answered)["token"] == "sus"
+    (request,) = server.asked
+    assert str(request.url) == f"{BASE}/token", "no second code is sent"
+    checksum = hashlib.sha256(f"ot246810{SECRET}".encode()).hexdigest()
+    assert server.body() == {"otp_token": "ot", "otp": "246810", "ac": checksum}
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "२४६८१०", "1" * 20])
+def test_an_answer_that_is_no_code_is_not_sent(typed: str) -> None:
+    asked, server = question(), StandIn()
+    with pytest.raises(LoginFailed, match="digits"):
+        server.exchange(BROKER.login(), {**WITHOUT_TOTP, **asked.kept, asked.field.name: typed})
+    assert server.asked == []
+
+
+def test_a_code_that_was_sent_and_is_refused_ends_the_login() -> None:
+    asked = question()
+    with pytest.raises(LoginFailed, match="new one"):
+        StandIn((400, b'{"stat":"Not_Ok"}')).exchange(
+            BROKER.login(), {**WITHOUT_TOTP, **asked.kept, asked.field.name: "246810"}
+        )
+
+
+@pytest.mark.parametrize("answer", [{}, (401, b""), *TROUBLE])
+def test_nothing_is_asked_where_no_code_was_sent(answer: Any) -> None:
+    with pytest.raises(LoginFailed) as failed:
+        StandIn(answer).exchange(BROKER.login(), WITHOUT_TOTP)
+    assert SECRET not in str(failed.value)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({**VALUES, "totp": ""}, "authenticator"),
-        ({**VALUES, "totp": "", "totp_secret": "189!"}, "no TOTP secret"),
+        ({**VALUES, "totp": "12345"}, "6 digits"),
+        ({**VALUES, "totp": "", "totp_secret": "189!"}, "TOTP secret is not one"),
         ({"api_token": "x", "totp": "1"}, "API secret is missing"),
+        ({**VALUES, "api_secret": "sé cret"}, "this is no API secret"),
         ({"api_secret": "x", "totp": "1"}, "API token is missing"),
     ],
 )

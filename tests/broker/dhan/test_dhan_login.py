@@ -117,7 +117,7 @@ def test_pin_and_one_time_password_need_no_browser(dhan: Dhan) -> None:
 
 
 def test_a_one_time_password_may_be_typed_in(dhan: Dhan) -> None:
-    log_in(dhan.urls, {**TOTP, "totp_secret": "12 34 56"})
+    log_in(dhan.urls, {**TOTP, "totp": "12 34 56"})
     assert dhan.asked[0][2]["totp"] == "123456"
 
 
@@ -129,7 +129,8 @@ def test_a_one_time_password_may_be_typed_in(dhan: Dhan) -> None:
         ({"client_id": "1100000001"}, "API key and API secret"),
         ({"client_id": "1100000001", "api_key": "key"}, "API key and API secret"),
         ({**APP, "api_secret": "a\nb"}, "letters and digits"),
-        ({**TOTP, "totp_secret": "not base 32!"}, "no TOTP secret"),
+        ({**TOTP, "totp_secret": "not base 32!"}, "beside the QR code"),
+        ({**TOTP, "totp": "12345"}, "6 digits"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said_before_anybody_is_asked(

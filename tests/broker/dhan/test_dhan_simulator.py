@@ -452,7 +452,7 @@ def test_our_login_with_a_one_time_password_works_against_it() -> None:
         async with httpx.AsyncClient(trust_env=False) as http:
             now = datetime.now(IST)
             session = await login.exchange(keys, {}, "", http, now)
-            for bad, words in (({"pin": "0"}, "PIN"), ({"totp_secret": wrong}, "one-time password")):
+            for bad, words in (({"pin": "0"}, "PIN"), ({"totp": wrong}, "one-time password")):
                 with pytest.raises(LoginFailed, match=words):
                     await login.exchange({**keys, **bad}, {}, "", http, now)
             (download,) = BROKER.instruments(simulator.urls).downloads(None)

@@ -15,6 +15,7 @@ from tickmux.broker.firstock.streaming.market_state import MarketState
 from tickmux.codec import Credentials, Decoded, Event
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode, Tick, tick_fields
+from tickmux.websocket_proxy.base_adapter import Unavailable
 
 SBIN = Instrument(symbol="SBIN", exchange="NSE", token="2885", brexchange="NSE")
 TWIN = Instrument(symbol="SENSEX05FEB2682500PE", exchange="BFO", token="2885", brexchange="BFO")
@@ -275,6 +276,13 @@ def test_the_session_is_in_the_url_percent_encoded() -> None:
     endpoint = asyncio.run(ask())
     assert endpoint.url == ("wss://socket.firstock.in/V2/ws?userId=AB1&jKey=a%2Fb%2Bc%3D&source=developer-api")
     assert "jKey" not in repr(endpoint)
+
+
+@pytest.mark.parametrize(("status", "wait"), [(401, 0.0), (403, 0.0), (404, 0.0), (429, 60.0), (503, 0.0)])
+def test_a_refused_handshake_is_a_bad_day_since_a_dead_session_is_told_otherwise(status: int, wait: float) -> None:
+    failure = BROKER.adapter().handshake_failure(status, "No", {}, b"")
+    assert isinstance(failure, Unavailable)
+    assert (f"HTTP {status}" in str(failure), failure.retry_after) == (True, wait)
 
 
 def test_what_does_not_answer_is_asked_for_once_more_and_then_reported() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 
 from tickmux.broker.fivepaisa import BROKER
 from tickmux.broker.fivepaisa.access_token import Claims, read_claims
+from tickmux.broker.fivepaisa.login import FivepaisaLogin
 from tickmux.broker.fivepaisa.streaming.fivepaisa_adapter import FivepaisaAdapter
 from tickmux.broker.fivepaisa.streaming.fivepaisa_mapping import FivepaisaCodec
 from tickmux.codec import Credentials, Decoded, Event
 from tickmux.instrument import Instrument
 from tickmux.simulator.fivepaisa import jwt
-from tickmux.tick import Mode, Tick, tick_fields
+from tickmux.tick import Depth, Mode, Tick, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable
 
 
@@ -111,7 +113,7 @@ FEED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("nothing", [0, 0.0, -0.0, -5, None, "", "5", True, [], {}, 1e300])
+@pytest.mark.parametrize("nothing", [0, 0.0, -0.0, None, "", "5", True, [], {}, 1e300, -1e300])
 @pytest.mark.parametrize("field", FEED)
 def test_what_is_no_value_is_absent_and_costs_nothing_else(field: str, nothing: Any) -> None:
     whole = tick_fields(only(read(named(**FEED))))
@@ -122,6 +124,14 @@ def test_what_is_no_value_is_absent_and_costs_nothing_else(field: str, nothing: 
     found = tick_fields(only(decoded))
     assert len(found) == len(whole) - 1
     assert found.items() <= whole.items()
+
+
+def test_prices_may_be_negative_and_quantities_may_not() -> None:
+    """Crude oil has closed below zero; a negative quantity is an overflow."""
+    tick = only(read(named(1143, "M", "D", **dict.fromkeys(FEED, -5))))
+    prices = {"ltp", "open", "high", "low", "close", "avg_trade_price"}
+    assert tick_fields(tick) == dict.fromkeys(prices, -5.0)
+    assert only(read(named(1143, "M", "D", Details=[level(-5, 1, 66)]))).depth == Depth([], [])
 
 
 def test_a_feed_object_of_price_quantity_and_time_alone_is_an_ltp_tick() -> None:
@@ -311,10 +321,10 @@ def test_a_quiet_market_makes_nothing_suspicious() -> None:
 # -- adapter ---------------------------------------------------------------------------------------------
 
 
-def address(token: str, clock: float = 0.0) -> str:
+def address(token: str, expires_at: float | None = None, clock: float = 0.0) -> str:
     async def ask() -> str:
         async with httpx.AsyncClient(trust_env=False) as http:
-            credentials = Credentials({"access_token": token, "client_code": CLIENT})
+            credentials = Credentials({"access_token": token, "client_code": CLIENT}, expires_at)
             return (await FivepaisaAdapter(clock=lambda: clock).endpoint("main", credentials, http)).url
 
     return asyncio.run(ask())
@@ -342,9 +352,12 @@ def test_the_token_is_escaped_in_the_address() -> None:
 
 def test_an_expired_token_is_noticed_before_connecting() -> None:
     token = jwt({"exp": 1000, "RedirectServer": "A"}, "sig")
-    assert address(token, clock=999.0).startswith("wss://aopenfeed")
+    session = FivepaisaLogin().from_token(
+        {"access_token": token, "client_code": CLIENT}, datetime.fromtimestamp(900, UTC)
+    )
+    assert address(token, session.expires_at, clock=999.0).startswith("wss://aopenfeed")
     with pytest.raises(AuthRejected, match="log in again") as refused:
-        address(token, clock=1000.0)
+        address(token, session.expires_at, clock=1000.0)
     assert token not in str(refused.value)
 
 
@@ -409,8 +422,9 @@ def test_no_object_makes_up_a_price(message: Any, cut: int) -> None:
     decoded = codec(*EVERYTHING).decode(text[: max(0, len(text) - cut)])
     for tick in decoded.ticks:
         book = tick.depth.buy + tick.depth.sell if tick.depth else []
-        prices = [tick.ltp, tick.open, tick.high, tick.low, tick.close, *(one.price for one in book)]
-        assert all(price is None or (0 < price < 1e12 and math.isfinite(price)) for price in prices)
+        prices = [tick.ltp, tick.open, tick.high, tick.low, tick.close]
+        assert all(price is None or (0 < abs(price) < 1e12 and math.isfinite(price)) for price in prices)
+        assert all(0 < one.price < 1e12 for one in book)
         counts = [tick.volume, tick.oi, tick.timestamp, tick.total_buy_quantity, *(one.quantity for one in book)]
         assert all(count is None or (type(count) is int and count > 0) for count in counts)
 

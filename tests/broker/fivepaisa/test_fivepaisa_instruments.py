@@ -175,3 +175,38 @@ def test_the_list_needs_no_login() -> None:
     assert not subject.needs_login
     (download,) = subject.downloads(None)
     assert (download.url, dict(download.headers)) == ("http://127.0.0.1:1/s/ScripMaster/segment/all", {})
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        (
+            "B,D,870001,SENSEX 30 Sep 2025,2025-09-30 14:30:00,XX,0,X,0.05,20,1000,1,SENSEX,Y,,X,XX",
+            ("SENSEX30SEP25FUT", "BFO", "30-SEP-25", 0.0, 20, "FUT", 0.05),
+        ),
+        (
+            "B,U,9001,USDINR 26 Sep 2025 PE 87.25,2025-09-26 12:30:00,PE,87.2500,X,0.0025,1,1,1000,USDINR,N,,X,  ",
+            ("USDINR26SEP2587.25PE", "BCD", "26-SEP-25", 87.25, 1, "PE", 0.0025),
+        ),
+        (
+            "M,D,447600,CRUDEOIL 16 Sep 2025 CE 5600.00,2025-09-16 23:30:00,CE,5600,X,0.1,1,1,100,CRUDEOIL,N,,X,  ",
+            ("CRUDEOIL16SEP255600CE", "MCX", "16-SEP-25", 5600.0, 1, "CE", 0.1),
+        ),
+        (
+            "N,D,60001,BAJAJ-AUTO 25 Sep 2025,2025-09-25 14:30:00,XX,0,X,0.5,75,1,1,BAJAJ-AUTO,Y,,X,XX",
+            ("BAJAJ-AUTO25SEP25FUT", "NFO", "25-SEP-25", 0.0, 75, "FUT", 0.5),
+        ),
+        (
+            "B,C,999914,BSE IT,1980-01-01 00:00:00,EQ,0,BSE IT,0.05,1,0,1,BSE IT,N,,X,EQ",
+            ("BSEINFORMATIONTECHNOLOGY", "BSE_INDEX", "", 0.0, 1, "INDEX", 0.05),
+        ),
+        (
+            "N,C,16675,GANGESSEC,,EQ,0,GANGES SECURITIES,0.01,1,0,1,GANGESSEC,Y,X,GANGESSEC_BE,BE",
+            ("GANGESSEC", "NSE", "", 0.0, 1, "EQ", 0.01),
+        ),
+    ],
+)
+def test_rows_of_every_segment(line: str, wanted: tuple[object, ...]) -> None:
+    (found,) = parse(line)
+    told = (found.symbol, found.exchange, found.expiry, found.strike, found.lotsize, found.instrumenttype)
+    assert (*told, found.tick_size) == wanted

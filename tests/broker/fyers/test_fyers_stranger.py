@@ -1,8 +1,6 @@
 """FYERS' official SDK as a stranger: it finds its way around the simulator, and reads what our codecs read."""
 
 import asyncio
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +8,11 @@ import pytest
 
 from broker.fyers.test_fyers_simulator import Market, market, read
 from support.sdk import official_sdk
+from support.stranger import Teller
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode, Tick
 
 SDK = "fyers-apiv3==3.2.0"
-PATIENCE = 20.0
 
 
 @pytest.fixture
@@ -23,22 +21,15 @@ def sdk() -> Path:
     return official_sdk(SDK)
 
 
-class Stranger:
+class Stranger(Teller):
     """The SDK's process and what it says."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+        super().__init__(process)
         self.said: list[tuple[str, Any]] = []
 
-    async def hear(self, enough: Any) -> None:
-        """Listens until `enough()`."""
-        assert self._process.stdout is not None
-        while not enough():
-            line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
-            assert line, "the SDK's process has ended"
-            kind, content = json.loads(line)
-            assert kind != "error", content
-            self.said.append((kind, content))
+    def take(self, kind: str, content: Any) -> None:
+        self.said.append((kind, content))
 
     def ticks(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Its market data as (ticker, topic, fields in our terms)."""
@@ -141,12 +132,8 @@ def test_the_sdk_reads_what_we_read(sdk: Path, tmp_path: Path) -> None:
                 "books": [each.brsymbol for each in quoted if not each.is_index],
                 "deep": [each.brsymbol for each in deep],
             }
-            script = str(Path(__file__).with_name("fyers_sdk_client.py"))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, script, json.dumps(options), stdout=asyncio.subprocess.PIPE, cwd=tmp_path
-            )
-            try:
-                stranger = Stranger(process)
+            script = Path(__file__).with_name("fyers_sdk_client.py")
+            async with Stranger.started(script, options, tmp_path) as stranger:
                 topics = len(quoted) + len(options["books"]) + len(deep)
                 await stranger.hear(lambda: len(stranger.ticks()) == topics)
                 quotes, quote_codec = await here.connect("hsm")
@@ -166,8 +153,5 @@ def test_the_sdk_reads_what_we_read(sdk: Path, tmp_path: Path) -> None:
                 assert theirs == by_topic(found)
                 quote_clients = [client for client in here.simulator.clients if client.endpoint == "hsm"]
                 assert [client.session.acknowledged > 0 for client in quote_clients] == [True, True]
-            finally:
-                process.kill()
-                await process.wait()
 
     asyncio.run(run())

@@ -29,7 +29,7 @@ INFO = b'INFO {"nonce":"abc"}\r\n'
         (SBIN, Mode.QUOTE, "price"),
         (FUTURE, Mode.DEPTH, "depth"),
         (NIFTY, Mode.LTP, "price"),
-        (NIFTY, Mode.DEPTH, "price"),
+        (NIFTY, Mode.DEPTH, "depth"),  # in one call with the others; the codec knows that an index has no book
     ],
 )
 def test_depth_alone_needs_a_second_subject(instrument: Instrument, mode: Mode, kind: str) -> None:

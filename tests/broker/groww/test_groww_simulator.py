@@ -1,62 +1,34 @@
 """Groww's simulator against its specification, our codec and adapter against the simulator."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pyotp
 import pytest
 
 from broker.groww.groww_wire import PUBLIC_KEY, SEED, msg
 from simulator.wire_client import WireClient
+from support.simulated_market import SimulatedMarket
 from tickmux.broker.groww import BROKER
 from tickmux.broker.groww.streaming.groww_adapter import GrowwAdapter
 from tickmux.codec import Decoded, Event, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
-from tickmux.simulator import Exchange, load_simulator
+from tickmux.simulator import load_simulator
 from tickmux.simulator.groww import API_KEY, API_SECRET, TOTP_SECRET, GrowwSimulator
 from tickmux.simulator.groww_wire import encode_payload, has_signed, is_user_key, subject
 from tickmux.simulator.security import PAISA, PRICE_UNIT, Level, Security
 from tickmux.tick import Mode, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 
-START = 1_755_507_611.0
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "groww.json").read_text())
 
 
-class Clock:
-    """Tenths of a second at every look."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        self.now += 0.1
-        return self.now
-
-
-class Market:
-    """A running simulator and what its list says."""
-
-    def __init__(self, simulator: GrowwSimulator, http: httpx.AsyncClient) -> None:
-        self.simulator = simulator
-        self.http = http
-        parser = BROKER.instruments()
-        ((name, content),) = simulator.instrument_dump()
-        self.listed = list(parser.parse(content, name))
-        assert not parser.skipped
-
-    def find(self, symbol: str, exchange: str) -> Instrument:
-        return next(one for one in self.listed if (one.symbol, one.exchange) == (symbol, exchange))
-
-    def security(self, instrument: Instrument) -> Security:
-        return self.simulator.exchange.find(instrument.symbol, instrument.exchange)
+class Market(SimulatedMarket[GrowwSimulator]):
+    broker = BROKER
 
     def one_of_each(self) -> list[Instrument]:
         return [next(one for one in self.listed if one.exchange == name) for name in GrowwAdapter.exchanges]
@@ -72,23 +44,7 @@ class Market:
         return client, codec
 
 
-@asynccontextmanager
-async def market() -> AsyncIterator[Market]:
-    simulator = GrowwSimulator(Exchange(seed=3, clock=Clock()))
-    await simulator.start()
-    try:
-        async with httpx.AsyncClient(trust_env=False) as http:
-            yield Market(simulator, http)
-    finally:
-        await simulator.stop()
-
-
-def on_market(body: Callable[[Market], Coroutine[Any, Any, None]]) -> None:
-    async def run() -> None:
-        async with market() as here:
-            await body(here)
-
-    asyncio.run(run())
+on_market = Market.play
 
 
 async def read(client: WireClient, codec: FeedCodec) -> Decoded:

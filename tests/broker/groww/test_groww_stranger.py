@@ -1,17 +1,15 @@
 """Groww's official SDK as a stranger: it logs in at the simulator, and reads what our codec reads."""
 
 import asyncio
-import importlib.util
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyotp
 import pytest
 
-from broker.groww.test_groww_simulator import Market, market, read
+from broker.groww.test_groww_simulator import Market, read
+from support.sdk import official_sdk
+from support.stranger import Teller
 from tickmux.instrument import Instrument
 from tickmux.simulator.groww import API_KEY, TOTP_SECRET
 from tickmux.simulator.groww_wire import subject
@@ -19,37 +17,23 @@ from tickmux.tick import Mode, Tick, tick_fields
 
 SDK = "growwapi==1.5.0"
 ITS_OWN = ("protobuf>=5.29,<6", "aiohttp>=3.11,<4", "colorama", "requests")
-PATIENCE = 20.0
 
 
 @pytest.fixture
-def sdk(request: pytest.FixtureRequest) -> Path:
-    """Where the SDK is: a folder of its own, since it wants an older protobuf; nats-py and nkeys are ours."""
-    folder = Path(request.config.cache.mkdir("groww-sdk"))  # type: ignore[union-attr]
-    if not (folder / "installed").exists():
-        installer = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "pip"]
-        into = [*installer, "install", "--quiet", "--upgrade", "--target", str(folder)]
-        subprocess.run([*into, *ITS_OWN], check=True, timeout=50)
-        subprocess.run([*into, "--no-deps", SDK], check=True, timeout=50)
-        (folder / "installed").touch()
-    return folder
+def sdk() -> Path:
+    """Where the SDK is, beside the older protobuf that it wants; nats-py and nkeys are ours."""
+    return official_sdk(SDK, needs=ITS_OWN)
 
 
-class Stranger:
+class Stranger(Teller):
     """The SDK's process and what it says: subject and parsed payload."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+        super().__init__(process)
         self.said: dict[str, list[dict[str, Any]]] = {}
 
-    async def hear(self, enough: Any) -> None:
-        """Listens until `enough()`."""
-        assert self._process.stdout is not None
-        while not enough():
-            line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
-            assert line, "the SDK's process has ended"
-            topic, content = json.loads(line)
-            self.said.setdefault(topic, []).append(in_our_terms(content))
+    def take(self, kind: str, content: Any) -> None:
+        self.said.setdefault(kind, []).append(in_our_terms(content))
 
 
 _NAMES = {
@@ -93,7 +77,7 @@ def by_subject(here: Market, ticks: list[Tick]) -> dict[str, list[dict[str, Any]
 
 def test_the_sdk_logs_in_and_reads_what_we_read(sdk: Path, tmp_path: Path) -> None:
     async def run() -> None:
-        async with market() as here:
+        async with Market.open() as here:
             chosen = here.one_of_each()
             shares, indices = ([one for one in chosen if one.is_index is wanted] for wanted in (False, True))
             options = {
@@ -105,12 +89,8 @@ def test_the_sdk_logs_in_and_reads_what_we_read(sdk: Path, tmp_path: Path) -> No
                 "books": [named(here, one) for one in shares],
                 "indices": [named(here, one) for one in indices],
             }
-            script = str(Path(__file__).with_name("groww_sdk_client.py"))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, script, json.dumps(options), stdout=asyncio.subprocess.PIPE, cwd=tmp_path
-            )
-            try:
-                stranger = Stranger(process)
+            script = Path(__file__).with_name("groww_sdk_client.py")
+            async with Stranger.started(script, options, tmp_path) as stranger:
                 topics = 2 * len(shares) + len(indices)
                 await stranger.hear(lambda: len(stranger.said) == topics)
                 client, codec = await here.connect()
@@ -125,8 +105,5 @@ def test_the_sdk_logs_in_and_reads_what_we_read(sdk: Path, tmp_path: Path) -> No
                 await stranger.hear(lambda: sum(map(len, stranger.said.values())) >= len(ticks))
                 assert len(ticks) > 5 * topics
                 assert stranger.said == ours
-            finally:
-                process.kill()
-                await process.wait()
 
     asyncio.run(run())

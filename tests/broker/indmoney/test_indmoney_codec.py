@@ -270,11 +270,16 @@ def test_what_is_no_update_is_an_event(frame: str, event: Event | None) -> None:
         update(mode="", ltp=5.0),
         {"instrument": "2885", "data": {"ltp": 5.0}},
         {"instrument": [], "data": {"ltp": 5.0}},
-        {"instrument": "2885", "data": [5.0]},
     ],
 )
 def test_an_update_of_an_unknown_shape_is_counted(message: dict[str, Any]) -> None:
     assert codec(RELIANCE).decode(wire(message)) == Decoded(unknown=1)
+
+
+@pytest.mark.parametrize("data", [None, [5.0], "x", 5])
+def test_a_message_whose_data_are_no_object_is_an_acknowledgement(data: Any) -> None:
+    decoded = codec(RELIANCE).decode(wire({"mode": "ltp", "instrument": "2885", "data": data}))
+    assert decoded == Decoded(event=Event.ACK, unknown=1)
 
 
 def test_the_brokers_words_hold_no_secret_and_end() -> None:

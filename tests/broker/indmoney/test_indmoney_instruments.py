@@ -72,6 +72,20 @@ def test_the_same_id_in_two_segments_is_two_instruments() -> None:
     ]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_bare_name_belongs_to_the_normal_series(order: int) -> None:
+    other = SHARE.replace("2885", "9").replace(",ES,EQ,", ",ES,BL,")
+    alone = SHARE.replace("2885", "3").replace(",RELIANCE,", ",ABC,").replace(",ES,EQ,", ",ES,BE,")
+    bombay = SHARE.replace("NSE,E,2885", "BSE,E,500325").replace(",ES,EQ,", ",ES,A,")
+    rows = parse("\n".join([HEADER, *[SHARE, other, alone, bombay][::order]]))
+    assert {(row.symbol, row.exchange): row.token for row in rows} == {
+        ("RELIANCE", "NSE"): "2885",
+        ("RELIANCE-BL", "NSE"): "9",
+        ("ABC", "NSE"): "3",
+        ("RELIANCE", "BSE"): "500325",
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "symbol"),
     [
@@ -162,3 +176,29 @@ def test_the_three_lists_are_fetched_with_the_raw_token() -> None:
     ]
     with pytest.raises(ValueError, match="login"):
         subject.downloads(None)
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        (
+            "BSE,D,861300,FUTIDX,0,BANKEX-Sep2025-FUT,30,X,30-Sep-2025,0,,0.05,M,FUT,,BANKEX-Sep2025-FUT",
+            ("BANKEX30SEP25FUT", "BFO", "30-SEP-25", 0.0, 30, "FUT"),
+        ),
+        (
+            "NSE,FNO,99121,OPTSTK,0,BAJAJ-AUTO-Sep2025-8950-CE,75,X,2025-09-25 00:00:00,8950.00,CE,0.05,M,OP,,X",
+            ("BAJAJ-AUTO25SEP258950CE", "NFO", "25-SEP-25", 8950.0, 75, "CE"),
+        ),
+        (
+            "NSE,FNO,45200,OPTIDX,0,NIFTY-Sep2025-24950-PE,75,X,2025-09-02,24950,PE,0.05,W,OP,,X",
+            ("NIFTY02SEP2524950PE", "NFO", "02-SEP-25", 24950.0, 75, "PE"),
+        ),
+        (
+            "NSE,FNO,45201,FUTSTK,0,M&M-Sep2025-FUT,200.0,X,25-09-2025,,XX,0.05,M,FUT,,M&M-Sep2025-FUT",
+            ("M&M25SEP25FUT", "NFO", "25-SEP-25", 0.0, 200, "FUT"),
+        ),
+    ],
+)
+def test_contracts_of_both_exchanges(line: str, wanted: tuple[object, ...]) -> None:
+    found = one(line)
+    assert (found.symbol, found.exchange, found.expiry, found.strike, found.lotsize, found.instrumenttype) == wanted

@@ -24,6 +24,7 @@ from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.indmoney import (
     CLIENT_ID,
     MPIN,
+    SEGMENTS,
     TOTP_SECRET,
     IndmoneySimulator,
     mode_data,
@@ -248,5 +249,34 @@ def test_both_ways_of_asking_for_quotes_are_live(quote_mode: str) -> None:
                 kind for client in simulator.clients for kinds in client.subscriptions.values() for kind in kinds
             }
             assert kinds == ({"full"} if quote_mode == "full" else {"ltp", "quote"})
+
+    asyncio.run(scenario())
+
+
+class Namesakes(IndmoneySimulator):
+    """The first shares and the first contracts have the same ids."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        shares, contracts = ([one for one in self._listed if one.exchange == name] for name in ("NSE", "NFO"))
+        self._ids |= {contract: self._ids[share] for share, contract in zip(shares[:4], contracts, strict=False)}
+        self._by_name = {f"{SEGMENTS[one.exchange]}:{self._ids[one]}": one for one in self._listed}
+
+
+def test_equal_ids_of_two_segments_tick_each_with_its_own_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tickmux.simulator.indmoney.SIMULATOR", Namesakes)
+
+    async def scenario() -> None:
+        async with rig("indmoney", rate=20_000) as feed:
+            shares = feed.listed(4, "NSE")
+            contracts = [row for row in feed.listed(9999, "NFO") if row.token in {one.token for one in shares}]
+            assert len(contracts) == 4
+            await feed.ticking(await feed.subscribe([*shares, *contracts], Mode.LTP))
+            assert [one["symbols"] for one in feed.feed.info()["connections"]] == [4, 4]
+            for payloads in feed.bus.payloads.values():
+                security = feed.exchange.find(payloads[0]["symbol"], payloads[0]["exchange"])
+                low, high = security.low / PRICE_UNIT, security.high / PRICE_UNIT
+                assert all(low <= shown["ltp"] <= high for shown in payloads)
+            assert feed.feed.counters.unrouted == 0
 
     asyncio.run(scenario())

@@ -81,7 +81,14 @@ def test_a_divisor_that_is_not_told_is_100(exchanges: Any) -> None:
     assert made.decode(mini(11536, 342_155)).ticks[0].ltp == 3421.55
 
 
-@pytest.mark.parametrize("divider", [-100, "100", [], True, 0.5, 10**30, 1e300])
+@pytest.mark.parametrize("divider", ["100", "100.0", 100.0])
+@pytest.mark.parametrize("value", [{"value": "3"}, {"value": 3}, {}])
+def test_numbers_of_the_answer_may_be_texts(divider: Any, value: dict[str, Any]) -> None:
+    made = codec(login=login_answer(exchanges={"cde_fo": {**value, "divider": divider}}))
+    assert made.decode(mini(1482, 8_865, exchange_id=3)).ticks[0].ltp == 88.65
+
+
+@pytest.mark.parametrize("divider", [-100, "x", "nan", "inf", [], True, 0.5, 10**30, 1e300])
 @pytest.mark.parametrize("value", [{"value": 1}, {}])
 def test_a_divisor_that_is_none_silences_its_exchange_only(divider: Any, value: dict[str, int]) -> None:
     exchanges = {"nse_cm": {**value, "divider": divider}, "nse_fo": {"value": 2, "divider": 1000}}

@@ -66,6 +66,38 @@ def test_the_sample_rows_become_the_expected_table() -> None:
     assert reader.skipped == {"group that is not served": 1}
 
 
+@pytest.mark.parametrize(
+    ("row", "symbol", "exchange", "expiry"),
+    [
+        # 2026-12-31 23:59:59 in India is still that day, in Unix seconds as in those since 1980.
+        (
+            "1,,mcx_fo,OPTFUT,GOLD,GOLD31DEC2698500PE,PE,,100,1,1798741799,9850000",
+            "GOLD31DEC2698500PE",
+            "MCX",
+            "31-DEC-26",
+        ),
+        ("2,,nse_fo,FUTSTK,M&M,M&M26DECFUT,XX,,10,350,1483228799,-1", "M&M31DEC26FUT", "NFO", "31-DEC-26"),
+        (
+            "3,,cde_fo,OPTCUR,EURINR,EURINR26DEC102.75CE,CE,,25,1000,1483021800,10275",
+            "EURINR29DEC26102.75CE",
+            "CDS",
+            "29-DEC-26",
+        ),
+        ("4,,bse_fo,SF,RELIANCE,RELIANCE26DECFUT,XX,,5,500,1798655400,-1", "RELIANCE31DEC26FUT", "BFO", "31-DEC-26"),
+    ],
+)
+def test_contracts_of_every_segment(row: str, symbol: str, exchange: str, expiry: str) -> None:
+    (found,) = parse(row)
+    assert (found.symbol, found.exchange, found.expiry) == (symbol, exchange, expiry)
+
+
+@pytest.mark.parametrize("group", ["BL", "IV", "SM", "BZ", "GB", ""])
+def test_shares_of_other_groups_are_dropped_on_nse_and_kept_on_bse(group: str) -> None:
+    row = f"1,{group},nse_cm,,ABC,ABC-{group},,INE1,5,1,-1,-1"
+    assert skipped(row) == {"group that is not served": 1}
+    assert [each.symbol for each in parse(row.replace("nse_cm", "bse_cm"))] == ["ABC"]
+
+
 def test_an_equity_series_goes_before_trade_to_trade_wherever_it_stands() -> None:
     def share(token: int, group: str, symbol: str) -> str:
         return f"{token},{group},nse_cm,,{symbol},{symbol}-{group},,INE1,5,1,-1,-1"

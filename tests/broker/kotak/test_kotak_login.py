@@ -1,17 +1,15 @@
 """Kotak's two-step login and where the feed is, against a stand-in for its servers."""
 
 import asyncio
-import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import httpx
 import pyotp
 import pytest
 
+from support.rest_server import Asked, RestServer, serving, url_of_nobody
 from tickmux.broker._login_record import LoginRecord
 from tickmux.broker.kotak import BROKER
 from tickmux.broker.kotak.login import KotakLogin
@@ -31,49 +29,25 @@ TOTP_STEP, MPIN_STEP = "/login/1.0/tradeApiLogin", "/login/1.0/tradeApiValidate"
 FILES, CONFIG = "/script-details/1.0/masterscrip/file-paths", "/5config/config"
 
 
-class Kotak:
-    """Answers by path, remembers the requests: (path, headers, body)."""
+class Kotak(RestServer):
+    """Answers by path, whatever the query."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[str, dict[str, str], Any]] = []
-        kotak = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                path = self.path.partition("?")[0]
-                kotak.requests.append((self.path, headers, json.loads(sent or b"null")))
-                status, answer = kotak.answers.get(path, (404, {}))
-                body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_GET = do_POST
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.answers: dict[str, tuple[int, Any]] = {
+        super().__init__()
+        self.answers: dict[str, tuple[int, object]] = {
             TOTP_STEP: (200, VIEW),
             MPIN_STEP: (200, {"data": {**SESSION, "baseUrl": self.url, "feedUrl": "https://feed.example/x"}}),
             FILES: (200, {"data": {"filesPaths": ["https://files.example/nse_cm-v1.csv", "javascript:x", 5]}}),
         }
 
+    def answer(self, asked: Asked) -> tuple[int, object]:
+        return self.answers.get(asked.target.partition("?")[0], (404, {}))
+
 
 @pytest.fixture
 def kotak() -> Iterator[Kotak]:
-    stand_in = Kotak()
-    thread = threading.Thread(target=stand_in.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stand_in
-    stand_in.server.shutdown()
-    thread.join()
-    stand_in.server.server_close()
+    with serving(Kotak()) as stand_in:
+        yield stand_in
 
 
 def log_in(url: str, values: dict[str, str] = VALUES) -> Credentials:
@@ -94,24 +68,37 @@ def test_a_one_time_password_and_the_mpin_make_a_session(kotak: Kotak) -> None:
     }  # fmt: skip
     assert session.expires_at is None
     first, second, files = kotak.requests
-    assert first[0] == TOTP_STEP
-    assert first[2] == {"mobileNumber": "+919876543210", "ucc": "AB123", "totp": pyotp.TOTP(SECRET).at(NOW)}
-    assert {name: first[1].get(name) for name in ("authorization", "neo-fin-key", "content-type", "sid", "auth")} == {
+    assert (first.method, first.target) == ("POST", TOTP_STEP)
+    assert first.body == {"mobileNumber": "+919876543210", "ucc": "AB123", "totp": pyotp.TOTP(SECRET).at(NOW)}
+    assert {
+        name: first.headers.get(name) for name in ("authorization", "neo-fin-key", "content-type", "sid", "auth")
+    } == {
         "authorization": "ac-1",
         "neo-fin-key": "neotradeapi",
         "content-type": "application/json",
         "sid": None,
         "auth": None,
     }
-    assert (second[0], second[2]) == (MPIN_STEP, {"mpin": "471147"})
-    assert (second[1]["sid"], second[1]["auth"], second[1]["authorization"]) == ("view-sid", "view-token", "ac-1")
-    assert (files[0], files[1]["authorization"]) == (FILES, "ac-1")
+    assert (second.target, second.body) == (MPIN_STEP, {"mpin": "471147"})
+    assert [second.headers[name] for name in ("sid", "auth", "authorization", "neo-fin-key")] == [
+        "view-sid",
+        "view-token",
+        "ac-1",
+        "neotradeapi",
+    ]
+    assert (files.method, files.target, files.headers["authorization"]) == ("GET", FILES, "ac-1")
+
+
+@pytest.mark.parametrize("ucc", [None, 5, "", "A B"])
+def test_a_client_code_that_the_session_does_not_name_is_the_users(kotak: Kotak, ucc: object) -> None:
+    kotak.answers[MPIN_STEP] = (200, {"data": {**SESSION, "ucc": ucc}})
+    assert log_in(kotak.url)["ucc"] == "AB123"
 
 
 @pytest.mark.parametrize("mobile", ["9876543210", "+91 98765-43210", "919876543210", "09876543210", "+919876543210"])
 def test_a_mobile_number_may_be_written_in_many_ways(kotak: Kotak, mobile: str) -> None:
     log_in(kotak.url, VALUES | {"mobile": mobile, "totp": " 012 345 "})
-    assert kotak.requests[0][2] == {"mobileNumber": "+919876543210", "ucc": "AB123", "totp": "012345"}
+    assert kotak.requests[0].body == {"mobileNumber": "+919876543210", "ucc": "AB123", "totp": "012345"}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +168,7 @@ def test_a_refusal_says_what_to_do_and_repeats_no_secret(
 
 def test_a_server_that_cannot_be_reached_is_said_so() -> None:
     with pytest.raises(LoginFailed, match="cannot be reached"):
-        log_in("http://127.0.0.1:9")
+        log_in(url_of_nobody())
 
 
 def test_a_pasted_session() -> None:
@@ -210,8 +197,8 @@ def test_the_data_centers_own_address_is_looked_up(kotak: Kotak) -> None:
     kotak.answers[CONFIG] = (200, {"data": {"configs": CONFIGS}})
     urls = {"config": f"{kotak.url}{CONFIG}"}
     assert feed_url(urls, data_center="E21", feed_url="wss://other") == "wss://a.example/apifeed"
-    assert "platform=api" in kotak.requests[0][0]
-    assert "environment=prod" in kotak.requests[0][0]
+    assert "platform=api" in kotak.requests[0].target
+    assert "environment=prod" in kotak.requests[0].target
     assert feed_url(urls, data_center="E99", feed_url="https://b.example/f") == "wss://b.example/f"
     assert feed_url({**urls, "feed": "ws://mine"}, data_center="E21") == "ws://mine"
 
@@ -234,7 +221,7 @@ def test_without_an_answer_the_next_best_address_is_used(kotak: Kotak, answer: t
     urls = {"config": f"{kotak.url}{CONFIG}"}
     assert feed_url(urls, data_center="E21") == DEFAULT
     assert feed_url(urls, data_center="E21", feed_url="wss://told.example/f") == "wss://told.example/f"
-    assert feed_url({"config": "http://127.0.0.1:9"}, data_center="E21") == DEFAULT
+    assert feed_url({"config": url_of_nobody()}, data_center="E21") == DEFAULT
 
 
 # -- sessions that are refused without a word ------------------------------------------------------------

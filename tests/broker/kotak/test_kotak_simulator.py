@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -17,14 +16,15 @@ from broker.kotak import kotak_wire as wire
 from simulator.wire_client import WireClient
 from support.feeds import rig
 from support.servers import eventually
+from support.simulator_talk import Talk, listed, play
+from support.vector_market import security_of
 from tickmux.broker.kotak import BROKER
-from tickmux.codec import Credentials, Event, FeedCodec
-from tickmux.instrument import Instrument
+from tickmux.codec import Credentials, Event
 from tickmux.login import IST, LoginFailed
 from tickmux.simulator import kotak
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.kotak import ACCESS_TOKEN, MOBILE, MPIN, TOTP_SECRET, UCC, KotakSimulator
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.security import Security
 from tickmux.tick import Mode, Tick, tick_fields
 
 LEVELS = {"LTP": 1, "QUOTE": 4, "DEPTH": 8}
@@ -34,41 +34,7 @@ LEVELS = {"LTP": 1, "QUOTE": 4, "DEPTH": 8}
 
 def as_security(tick: dict[str, Any]) -> Security:
     """A security in the state that a vector's tick tells of."""
-
-    def price(name: str) -> int:
-        return round(tick.get(name, 0) * PRICE_UNIT)
-
-    def side(name: str) -> list[Level]:
-        levels = tick.get("depth", {}).get(name, [])
-        return [Level(round(level["price"] * PRICE_UNIT), level["quantity"], level["orders"]) for level in levels]
-
-    volume = tick.get("volume", 0)
-    instrument = wire.BY_NAME[tick["symbol"], tick["exchange"]]
-    return Security(
-        symbol=tick["symbol"],
-        exchange=tick["exchange"],
-        name=tick["symbol"],
-        kind="INDEX" if instrument.is_index else "EQ",
-        token=int(instrument.token),
-        tick=25 if instrument.exchange == "CDS" else 500,
-        ltp=price("ltp"),
-        open=price("open"),
-        high=price("high"),
-        low=price("low"),
-        close=price("close"),
-        volume=volume,
-        turnover=price("avg_trade_price") * volume,
-        last_quantity=tick.get("last_trade_quantity", 0),
-        total_buy=tick.get("total_buy_quantity", 0),
-        total_sell=tick.get("total_sell_quantity", 0),
-        oi=tick.get("oi", 0),
-        upper_circuit=price("upper_circuit"),
-        lower_circuit=price("lower_circuit"),
-        traded_at=tick.get("ltt", 0),
-        updated_at=tick.get("timestamp", 0),
-        bids=side("buy"),
-        asks=side("sell"),
-    )
+    return security_of(tick, int(wire.BY_NAME[tick["symbol"], tick["exchange"]].token), None)
 
 
 _MEANT = {
@@ -148,52 +114,17 @@ def comparable(tick: Tick) -> dict[str, Any]:
 # -- the servers ---------------------------------------------------------------------------------------------
 
 
-def listed(simulator: KotakSimulator) -> dict[tuple[str, str], Instrument]:
-    reader = BROKER.instruments()
-    rows = [row for name, data in simulator.instrument_dump() for row in reader.parse(data, name)]
-    assert not reader.skipped
-    return {(row.symbol, row.exchange): row for row in rows}
-
-
-class Talk:
-    """A client that has said what our adapter says, and the codec beside it."""
-
-    def __init__(self, link: WireClient, codec: FeedCodec) -> None:
-        self.link = link
-        self.codec = codec
-
-    async def tell(self, *frames: Any) -> list[Tick]:
-        """The ticks of the answers to these frames."""
-        self.link.send(*frames)
-        return [tick for message in await self.link.flush() for tick in self.codec.decode(message).ticks]
-
-
-@asynccontextmanager
-async def running() -> AsyncIterator[KotakSimulator]:
-    simulator = KotakSimulator(Exchange(seed=3))
-    await simulator.start()
-    try:
-        yield simulator
-    finally:
-        await simulator.stop()
-
-
 async def connected(simulator: KotakSimulator) -> Talk:
     adapter = BROKER.adapter(simulator.urls)
     async with httpx.AsyncClient(trust_env=False) as http:
         endpoint = await adapter.endpoint("main", simulator.credentials, http)
-    talk = Talk(await WireClient.connect(endpoint.url), adapter.codec("main"))
-    talk.link.send(*talk.codec.open_frames(simulator.credentials))  # type: ignore[arg-type]
+    talk = await Talk.begin(simulator, url=endpoint.url)
     assert talk.codec.decode(await talk.link.receive()).ready
     return talk
 
 
 def run(scenario: Callable[[KotakSimulator], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with running() as simulator:
-            await scenario(simulator)
-
-    asyncio.run(main())
+    play(KotakSimulator, scenario)
 
 
 def test_every_kind_brings_a_snapshot_and_an_acknowledgement_then_changes() -> None:
@@ -209,7 +140,7 @@ def test_every_kind_brings_a_snapshot_and_an_acknowledgement_then_changes() -> N
             "depth": Mode.DEPTH,
             "full_depth": Mode.DEPTH,
         }.items():
-            talk.link.send(*talk.codec.subscribe([share], kind))  # type: ignore[arg-type]
+            talk.send(*talk.codec.subscribe([share], kind))
             data, acknowledgement = await talk.link.flush()
             (tick,) = talk.codec.decode(data).ticks
             assert (tick.instrument, tick.mode) == (share, mode)

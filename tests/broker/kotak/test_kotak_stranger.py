@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
-from broker.kotak.test_kotak_simulator import connected, listed, running
+from broker.kotak.test_kotak_simulator import connected
 from support.sdk import official_sdk
+from support.simulator_talk import listed
+from support.simulators import running
 from tickmux.instrument import Instrument
+from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.kotak import KotakSimulator
 from tickmux.tick import Tick, tick_fields
 
 SDK = "kotakneoapi==3.0.9"
@@ -79,7 +83,7 @@ def chosen(rows: dict[tuple[str, str], Instrument]) -> list[Instrument]:
 @pytest.mark.parametrize("kind", ["lite", "scrips", "depth", "full_depth"])
 def test_the_sdk_reads_what_we_read(sdk: Any, kind: str) -> None:
     async def main() -> None:
-        async with running() as simulator:
+        async with running(KotakSimulator(Exchange(seed=3))) as simulator:
             picked = chosen(listed(simulator))
             scrips = [row for row in picked if not row.is_index]
             indices = [row for row in picked if row.is_index]

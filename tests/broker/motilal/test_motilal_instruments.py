@@ -73,6 +73,43 @@ def test_a_symbol_is_borne_by_its_best_series() -> None:
     assert skipped == {"another series bears the symbol": 2}
 
 
+def test_a_share_without_a_series_loses_the_word_eq_all_the_same() -> None:
+    rows, skipped = read(
+        HEADER, "1,NSE,1,TCS EQ,1,,N,,0,0,,0.1", "3,BSE,2,ONE EQ,1,ONE,N,EQUITY,0,0,A,0.1",
+        "3,BSE,3,SEQ,1,SEQ,N,EQUITY,0,0,A,0.1", "3,BSE,4,M & M EQ FUND,1,MM,N,EQUITY,0,0,B,0.1",
+    )  # fmt: skip
+    assert [(row.symbol, row.brsymbol) for row in rows] == [
+        ("TCS", "TCS EQ"),
+        ("ONE", "ONE EQ"),
+        ("SEQ", "SEQ"),
+        ("M & M EQ FUND", "M & M EQ FUND"),
+    ]
+    assert skipped == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "symbol", "tick_size"),
+    [
+        (
+            "6,NSECD,5,EURINR 26-Sep-2025 CE 102.75,1,EURINR,N,OPT,0,102.75,CE,0.0025",
+            "EURINR26SEP25102.75CE",
+            0.0025,
+        ),
+        ("5,MCX,6,CRUDEOIL 17-DEC-2026 PE 5500,100,CRUDEOIL,N,OPTFUT,0,5500.00,PE,0.1", "CRUDEOIL17DEC265500PE", 0.1),
+        ("8,BSEFO,7,SENSEX 24-DEC-2026,20,SENSEX,N,FUTIDX,0,0,,0.05", "SENSEX24DEC26FUT", 0.05),
+        ("2,NSEFO,8,M&M 29-DEC-2026 CE 3162.5,350,M&M,N,OPTSTK,0,3162.5,CE,0.05", "M&M29DEC263162.5CE", 0.05),
+    ],
+)
+def test_contracts_of_every_segment(row: str, symbol: str, tick_size: float) -> None:
+    ((found,), _) = read(HEADER, row)
+    assert (found.symbol, found.tick_size) == (symbol, tick_size)
+
+
+def test_a_file_that_does_not_say_what_is_suspended_is_a_list_all_the_same() -> None:
+    rows, _ = read(HEADER.replace("issuspended,", ""), SHARE.replace(",N,", ","))
+    assert [row.symbol for row in rows] == ["TCS"]
+
+
 @pytest.mark.parametrize(
     ("exchange", "name", "symbol"),
     [

@@ -2,22 +2,20 @@
 
 import asyncio
 import hashlib
-import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import httpx
 import pyotp
 import pytest
 
+from support.rest_server import RestServer, serving, url_of_nobody
 from tickmux.broker.motilal import BROKER
 from tickmux.broker.motilal.login import MotilalLogin
 from tickmux.broker.motilal.streaming.motilal_adapter import MotilalAdapter
 from tickmux.codec import Credentials
-from tickmux.login import IST, LoginFailed
+from tickmux.login import IST, AnswerWanted, LoginFailed
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=IST)
@@ -35,42 +33,10 @@ HEADERS = (
 )  # fmt: skip
 
 
-class Motilal:
-    """Answers every POST with `status` and `body`, remembers the requests."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.body: Any = ACCEPTED
-        self.requests: list[tuple[str, dict[str, str], Any]] = []
-        motilal = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                motilal.requests.append((self.path, headers, sent))
-                body = motilal.body if isinstance(motilal.body, bytes) else json.dumps(motilal.body).encode()
-                self.send_response(motilal.status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
 @pytest.fixture
-def motilal() -> Iterator[Motilal]:
-    stand_in = Motilal()
-    thread = threading.Thread(target=stand_in.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stand_in
-    stand_in.server.shutdown()
-    thread.join()
-    stand_in.server.server_close()
+def motilal() -> Iterator[RestServer]:
+    with serving(RestServer(ACCEPTED)) as stand_in:
+        yield stand_in
 
 
 def log_in(url: str, values: dict[str, str] = VALUES) -> Credentials:
@@ -83,11 +49,11 @@ def log_in(url: str, values: dict[str, str] = VALUES) -> Credentials:
     return asyncio.run(run())
 
 
-def test_password_second_factor_and_the_code_of_the_moment_buy_a_session_until_six(motilal: Motilal) -> None:
+def test_password_second_factor_and_the_code_of_the_moment_buy_a_session_until_six(motilal: RestServer) -> None:
     session = log_in(motilal.url)
     assert (session.values, session.expires_at) == (SESSION, SIX)
-    ((path, headers, body),) = motilal.requests
-    assert path == "/rest/login/v7/authdirectapi"
+    ((method, path, headers, body),) = motilal.requests
+    assert (method, path) == ("POST", "/rest/login/v7/authdirectapi")
     assert body == {
         "userid": "AA017",
         "password": hashlib.sha256(b"hunter2key-1").hexdigest(),
@@ -100,10 +66,11 @@ def test_password_second_factor_and_the_code_of_the_moment_buy_a_session_until_s
 
 
 @pytest.mark.parametrize("typed", ["05/11/1990", "05-11-1990", "05.11.1990"])
-def test_a_date_of_birth_is_sent_with_slashes(motilal: Motilal, typed: str) -> None:
+def test_a_date_of_birth_is_sent_with_slashes(motilal: RestServer, typed: str) -> None:
     session = log_in(motilal.url, VALUES | {"second_factor": typed, "totp": "012 345", "api_secret": "sec-1"})
-    assert (motilal.requests[0][2]["2FA"], motilal.requests[0][2]["totp"]) == ("05/11/1990", "012345")
-    assert motilal.requests[0][1]["apisecretkey"] == session["api_secret"] == "sec-1"
+    (asked,) = motilal.requests
+    assert (asked.body["2FA"], asked.body["totp"]) == ("05/11/1990", "012345")
+    assert asked.headers["apisecretkey"] == session["api_secret"] == "sec-1"
 
 
 @pytest.mark.parametrize(
@@ -116,13 +83,12 @@ def test_a_date_of_birth_is_sent_with_slashes(motilal: Motilal, typed: str) -> N
         ({"client_code": "A" * 16}, "no client code"),
         ({"password": ""}, "password is missing"),
         ({"second_factor": "1990"}, "dd/mm/yyyy"),
-        ({"totp_secret": ""}, "TOTP code is missing"),
         ({"totp_secret": "123456"}, "TOTP secret is not one"),
         ({"totp": "1"}, "6 digits"),
     ],
 )
 def test_what_is_missing_or_misspelt_is_said_before_anything_is_sent(
-    motilal: Motilal, values: dict[str, str], advice: str
+    motilal: RestServer, values: dict[str, str], advice: str
 ) -> None:
     with pytest.raises(LoginFailed, match=advice):
         log_in(motilal.url, VALUES | values)
@@ -143,12 +109,10 @@ def test_what_is_missing_or_misspelt_is_said_before_anything_is_sent(
         (200, ACCEPTED | {"AuthToken": ""}, "holds no session"),
         (200, ACCEPTED | {"AuthToken": "a b"}, "holds no session"),
         (200, ACCEPTED | {"AuthToken": 5}, "holds no session"),
-        (200, ACCEPTED | {"isAuthTokenVerified": "FALSE"}, "register TOTP"),
-        (200, ACCEPTED | {"isAuthTokenVerified": False}, "register TOTP"),
     ],
 )
 def test_a_refusal_says_what_to_do_and_repeats_no_secret(
-    motilal: Motilal, status: int, answer: Any, advice: str
+    motilal: RestServer, status: int, answer: Any, advice: str
 ) -> None:
     motilal.status, motilal.body = status, answer
     with pytest.raises(LoginFailed, match=advice) as failed:
@@ -156,9 +120,59 @@ def test_a_refusal_says_what_to_do_and_repeats_no_secret(
     assert not any(secret in str(failed.value) for secret in ("key-1", "hunter2", SECRET, "ABCDE1234F"))
 
 
+@pytest.mark.parametrize("verified", ["FALSE", "false", False])
+def test_without_a_totp_a_code_by_sms_makes_the_session_good(motilal: RestServer, verified: object) -> None:
+    by_sms = VALUES | {"totp_secret": " ", "api_secret": "sec-1"}
+    motilal.body = ACCEPTED | {"isAuthTokenVerified": verified}
+    with pytest.raises(AnswerWanted, match="code to your phone") as wanted:
+        log_in(motilal.url, by_sms)
+    assert "tok-1" not in str(wanted.value)
+    assert "totp" not in motilal.requests[0].body
+    motilal.body = {"status": "SUCCESS", "message": "", "errorcode": ""}
+    given = {**wanted.value.kept, wanted.value.field.name: " 246 810 "}
+    session = log_in(motilal.url, by_sms | given)
+    assert (session.values, session.expires_at) == (SESSION | {"api_secret": "sec-1"}, SIX)
+    _, (method, path, headers, body) = motilal.requests
+    assert (method, path, body) == ("POST", "/rest/login/v5/verifyotp", {"otp": "246810"})
+    assert (headers["authorization"], headers["apisecretkey"], headers["apikey"]) == ("tok-1", "sec-1", "key-1")
+
+
+def test_who_needs_no_second_code_is_logged_in_at_once_and_who_needs_one_in_spite_of_totp_is_asked(
+    motilal: RestServer,
+) -> None:
+    assert log_in(motilal.url, VALUES | {"totp_secret": ""}).values == SESSION
+    motilal.body = ACCEPTED | {"isAuthTokenVerified": "FALSE"}
+    with pytest.raises(AnswerWanted):
+        log_in(motilal.url)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "otp", "advice"),
+    [
+        (200, {"status": "ERROR", "message": "Invalid OTP 246810 tok-1"}, "246810", "did not accept the code by SMS"),
+        (401, b"", "246810", "log in again"),
+        (429, b"", "246810", "wait a minute"),
+        (500, b"", "246810", "problem of its own"),
+        (200, b"<html>", "246810", "did not accept the code by SMS"),
+        (200, ACCEPTED, "", "consists of digits"),
+        (200, ACCEPTED, "24x810", "consists of digits"),
+    ],
+)
+def test_a_code_by_sms_that_is_refused_says_what_to_do(
+    motilal: RestServer, status: int, answer: Any, otp: str, advice: str
+) -> None:
+    motilal.body = ACCEPTED | {"isAuthTokenVerified": "FALSE"}
+    with pytest.raises(AnswerWanted) as wanted:
+        log_in(motilal.url, VALUES | {"totp_secret": ""})
+    motilal.status, motilal.body = status, answer
+    with pytest.raises(LoginFailed, match=advice) as failed:
+        log_in(motilal.url, {**VALUES, **wanted.value.kept, "totp_secret": "", "otp": otp})
+    assert not any(secret in str(failed.value) for secret in ("key-1", "hunter2", "tok-1", "246810"))
+
+
 def test_a_server_that_cannot_be_reached_is_said_so() -> None:
     with pytest.raises(LoginFailed, match="cannot be reached"):
-        log_in("http://127.0.0.1:9")
+        log_in(url_of_nobody())
 
 
 def test_a_pasted_session() -> None:
@@ -201,16 +215,17 @@ def room(adapter: MotilalAdapter) -> int:
     ],
 )
 def test_the_broker_says_how_many_scrips_may_be_registered(
-    motilal: Motilal, status: int, answer: Any, limit: int
+    motilal: RestServer, status: int, answer: Any, limit: int
 ) -> None:
     motilal.status, motilal.body = status, answer
     assert room(ask(motilal.url)) == limit
-    ((path, headers, _),) = motilal.requests
-    assert (path, headers["authorization"]) == ("/rest/report/v1/getbroadcastmaxlimit", "tok-1")
+    (asked,) = motilal.requests
+    assert (asked.method, asked.target) == ("POST", "/rest/report/v1/getbroadcastmaxlimit")
+    assert (asked.headers["authorization"], asked.body) == ("tok-1", {"clientcode": ""})
 
 
-def test_without_an_answer_or_a_token_the_usual_limit_holds(motilal: Motilal) -> None:
-    assert room(ask("http://127.0.0.1:9")) == 200
+def test_without_an_answer_or_a_token_the_usual_limit_holds(motilal: RestServer) -> None:
+    assert room(ask(url_of_nobody())) == 200
     assert room(ask(motilal.url, auth_token="")) == 200
     assert motilal.requests == []
 
@@ -218,7 +233,7 @@ def test_without_an_answer_or_a_token_the_usual_limit_holds(motilal: Motilal) ->
 @pytest.mark.parametrize(
     ("status", "answer"), [(401, b""), (200, {"status": "ERROR", "message": "Authorization is Invalid AuthToken"})]
 )
-def test_a_session_that_rest_refuses_is_not_tried_on_the_feed(motilal: Motilal, status: int, answer: Any) -> None:
+def test_a_session_that_rest_refuses_is_not_tried_on_the_feed(motilal: RestServer, status: int, answer: Any) -> None:
     motilal.status, motilal.body = status, answer
     with pytest.raises(AuthRejected, match="log in again"):
         ask(motilal.url)

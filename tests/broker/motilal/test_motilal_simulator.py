@@ -1,8 +1,7 @@
 """Motilal Oswal's servers: their packets against the shared vectors, their manners, and our feed's view of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -16,10 +15,11 @@ from broker.motilal import motilal_wire as wire
 from simulator.wire_client import WireClient
 from support.feeds import rig
 from support.servers import eventually
+from support.simulator_talk import Talk, listed, play
+from support.vector_market import security_of
 from tickmux.broker.motilal import BROKER
-from tickmux.codec import Credentials, Event, FeedCodec
-from tickmux.instrument import Instrument
-from tickmux.login import IST, LoginFailed
+from tickmux.codec import Credentials, Event
+from tickmux.login import IST, AnswerWanted, LoginFailed
 from tickmux.simulator import motilal
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.motilal import (
@@ -29,10 +29,11 @@ from tickmux.simulator.motilal import (
     HEARTBEAT,
     PASSWORD,
     SECOND_FACTOR,
+    SMS_CODE,
     TOTP_SECRET,
     MotilalSimulator,
 )
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.security import PRICE_UNIT, Security
 from tickmux.tick import Mode, Tick, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 
@@ -41,39 +42,7 @@ from tickmux.websocket_proxy.base_adapter import AuthRejected
 
 def as_security(tick: dict[str, Any]) -> Security:
     """A security in the state that a vector's tick tells of."""
-
-    def price(name: str) -> int:
-        return round(tick.get(name, 0) * PRICE_UNIT)
-
-    def side(name: str) -> list[Level]:
-        levels = tick.get("depth", {}).get(name, [])
-        return [Level(round(level["price"] * PRICE_UNIT), level["quantity"], level["orders"]) for level in levels]
-
-    instrument = wire.BY_NAME[tick["symbol"], tick["exchange"]]
-    volume = tick.get("volume", 0)
-    return Security(
-        symbol=tick["symbol"],
-        exchange=tick["exchange"],
-        name=tick["symbol"],
-        kind="INDEX" if instrument.is_index else "EQ",
-        token=int(instrument.token),
-        tick=25 if instrument.exchange == "CDS" else 100,
-        ltp=price("ltp"),
-        open=price("open"),
-        high=price("high"),
-        low=price("low"),
-        close=price("close"),
-        volume=volume,
-        turnover=price("avg_trade_price") * volume,
-        last_quantity=tick.get("last_trade_quantity", 0),
-        oi=tick.get("oi", 0),
-        upper_circuit=price("upper_circuit"),
-        lower_circuit=price("lower_circuit"),
-        traded_at=tick.get("ltt", 0),
-        updated_at=tick.get("timestamp", 0),
-        bids=side("buy"),
-        asks=side("sell"),
-    )
+    return security_of(tick, int(wire.BY_NAME[tick["symbol"], tick["exchange"]].token), None)
 
 
 TOLD = [
@@ -139,55 +108,14 @@ def expected(security: Security) -> dict[str, Any]:
 # -- the servers ---------------------------------------------------------------------------------------------
 
 
-def listed(simulator: MotilalSimulator) -> dict[tuple[str, str], Instrument]:
-    reader = BROKER.instruments()
-    rows = [row for name, data in simulator.instrument_dump() for row in reader.parse(data, name)]
-    assert not reader.skipped
-    return {(row.symbol, row.exchange): row for row in rows}
-
-
-class Talk:
-    """A client that says what our adapter says, and the codec beside it."""
-
-    def __init__(self, link: WireClient, codec: FeedCodec) -> None:
-        self.link = link
-        self.codec = codec
-
-    async def tell(self, *frames: Any) -> list[Tick]:
-        """The ticks of the answers to these frames."""
-        self.link.send(*frames)
-        return [tick for message in await self.link.flush() for tick in self.codec.decode(message).ticks]
-
-
-@asynccontextmanager
-async def running() -> AsyncIterator[MotilalSimulator]:
-    simulator = MotilalSimulator(Exchange(seed=3))
-    await simulator.start()
-    try:
-        yield simulator
-    finally:
-        await simulator.stop()
-
-
-async def connected(simulator: MotilalSimulator, credentials: Credentials | None = None) -> Talk:
-    adapter = BROKER.adapter(simulator.urls)
-    talk = Talk(await WireClient.connect(simulator.urls["feed"]), adapter.codec("main"))
-    talk.link.send(*talk.codec.open_frames(credentials or simulator.credentials))  # type: ignore[arg-type]
-    return talk
-
-
 def run(scenario: Callable[[MotilalSimulator], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with running() as simulator:
-            await scenario(simulator)
-
-    asyncio.run(main())
+    play(MotilalSimulator, scenario)
 
 
 def test_a_registration_brings_everything_then_what_changes() -> None:
     async def scenario(simulator: MotilalSimulator) -> None:
         rows = listed(simulator)
-        talk = await connected(simulator)
+        talk = await Talk.begin(simulator)
         assert await talk.tell() == [], "indices come unasked, yet nobody wants them"
         share, future = rows["SBIN", "NSE"], next(row for row in rows.values() if row.exchange == "NFO")
         first = await talk.tell(*talk.codec.subscribe([share, future], "scrip"))
@@ -208,7 +136,7 @@ def test_a_registration_brings_everything_then_what_changes() -> None:
 def test_indices_reach_whoever_has_logged_in() -> None:
     async def scenario(simulator: MotilalSimulator) -> None:
         index = listed(simulator)["NIFTY", "NSE_INDEX"]
-        talk = await connected(simulator)
+        talk = await Talk.begin(simulator)
         assert talk.codec.subscribe([index], "index") == []
         ticks = await talk.tell()
         assert [(tick.instrument, tick.mode) for tick in ticks] == [(index, Mode.LTP)]
@@ -219,7 +147,7 @@ def test_indices_reach_whoever_has_logged_in() -> None:
 
 def test_heartbeats_come_and_are_answered() -> None:
     async def scenario(simulator: MotilalSimulator) -> None:
-        talk = await connected(simulator)
+        talk = await Talk.begin(simulator)
         await talk.link.flush()
         simulator.beat()
         decoded = talk.codec.decode(await talk.link.receive())
@@ -236,7 +164,7 @@ def test_scrips_beyond_the_limit_are_not_served() -> None:
     async def scenario(simulator: MotilalSimulator) -> None:
         rows = [row for row in listed(simulator).values() if not row.is_index]
         simulator_limit = min(BROADCAST_LIMIT, len(rows))
-        talk = await connected(simulator)
+        talk = await Talk.begin(simulator)
         await talk.tell(*talk.codec.subscribe(rows, "scrip"))
         (client,) = simulator.clients
         assert sum(not security.is_index for security in client.subscriptions) == simulator_limit
@@ -256,7 +184,7 @@ def test_what_is_no_request_harms_nothing(message: str | bytes) -> None:
     async def scenario(simulator: MotilalSimulator) -> None:
         stranger = await WireClient.connect(simulator.urls["feed"])
         stranger.send(message)
-        talk = await connected(simulator)
+        talk = await Talk.begin(simulator)
         assert await talk.tell(*talk.codec.subscribe([listed(simulator)["SBIN", "NSE"]], "scrip"))
         held = [len(client.subscriptions) for client in simulator.clients if not client.session.logged_in]
         assert held in ([0], []), "who has not logged in gets nothing"
@@ -268,7 +196,7 @@ def test_what_is_no_request_harms_nothing(message: str | bytes) -> None:
 def test_a_wrong_client_code_is_told_and_hung_up_on() -> None:
     async def scenario(simulator: MotilalSimulator) -> None:
         wrong = Credentials({**simulator.credentials.values, "client_code": "OTHER"})
-        talk = await connected(simulator, wrong)
+        talk = await Talk.begin(simulator, wrong)
         assert talk.codec.decode(await talk.link.receive()).event is Event.AUTH_ERROR
         assert await talk.link.ended() == 1000
 
@@ -303,6 +231,23 @@ def test_a_login_over_http_buys_the_session_that_the_feed_and_the_limit_want() -
                 await adapter.endpoint("main", old, http)
             files = [(one.filename, (await http.get(one.url)).content) for one in reader.downloads(None)]
         assert files == simulator.instrument_dump()
+
+    run(scenario)
+
+
+def test_a_login_without_a_totp_is_confirmed_by_the_code_of_an_sms() -> None:
+    async def scenario(simulator: MotilalSimulator) -> None:
+        with pytest.raises(AnswerWanted) as wanted:
+            await log_in(simulator, totp_secret="")
+        assert not simulator.token_valid, "not before the code has come back"
+        with pytest.raises(LoginFailed, match="did not accept the code"):
+            await log_in(simulator, **wanted.value.kept, totp_secret="", otp="000000")
+        session = await log_in(simulator, **wanted.value.kept, totp_secret="", otp=SMS_CODE)
+        assert session["auth_token"] == simulator.credentials["auth_token"] == "simulated-auth-token-2"
+        async with httpx.AsyncClient(trust_env=False) as http:
+            await BROKER.adapter(simulator.urls).endpoint("main", session, http)
+        with pytest.raises(LoginFailed, match="did not accept the code"):
+            await log_in(simulator, **wanted.value.kept, totp_secret="", otp=SMS_CODE)
 
     run(scenario)
 

@@ -124,10 +124,8 @@ def test_prices_are_paise(exchange: str) -> None:
 
 
 def test_the_scale_of_currency_is_a_setting_and_applies_to_every_price() -> None:
-    class Finer(MStockAdapter):
-        currency_divisor = 10_000_000
-
-    subject = Finer().codec("main")
+    subject = MStockAdapter().codec("main")
+    subject.open_frames(Credentials({"access_token": "j.w.t", "currency_divisor": "10000000"}))
     subject.subscribe([USDINR, SBIN], "snap_quote")
     book = level(1, 5, 876_400_000) + level(0, 0, 0) * 4 + level(0, 5, 876_425_000) + bytes(80)
     tick = only(subject.decode(snap_frame(USDINR, prices=876_412_500, circuits=900_000_000, book=book)))

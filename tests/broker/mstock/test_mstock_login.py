@@ -11,7 +11,7 @@ import pytest
 from support.rest_server import Asked, RestServer, serving, url_of_nobody
 from tickmux.broker.mstock.login import MStockLogin
 from tickmux.codec import Credentials
-from tickmux.login import IST, LoginFailed
+from tickmux.login import IST, AnswerWanted, LoginFailed
 
 NOW = datetime(2025, 8, 18, 9, 30, tzinfo=IST)
 NIGHT = datetime(2025, 8, 19, 3, 0, tzinfo=IST).timestamp()
@@ -19,6 +19,7 @@ SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEH"
 VALUES = {"api_key": "apikey@1=", "client_code": "MA123456", "password": "pass word", "totp_secret": SECRET}
 SESSION = {"api_key": "apikey@1=", "access_token": "j.w.t", "client_code": "MA123456"}
 LOGIN, VERIFY = "/openapi/typeb/connect/login", "/openapi/typeb/session/verifytotp"
+VERIFY_SMS = "/openapi/typeb/session/token"
 
 
 def accepted(status: object = "true", **data: object) -> dict[str, object]:
@@ -33,6 +34,7 @@ class MStock(RestServer):
         self.answers: dict[str, tuple[int, object]] = {
             LOGIN: (200, accepted(refreshToken="refresh-1")),
             VERIFY: (200, accepted(True, jwtToken="j.w.t", feedToken="f", refreshToken="r")),
+            VERIFY_SMS: (200, accepted(True, jwtToken="j.w.t", feedToken="f", refreshToken="r")),
         }
 
     def answer(self, asked: Asked) -> tuple[int, object]:
@@ -87,7 +89,6 @@ def test_a_typed_code_goes_before_the_stored_secret(mstock: MStock) -> None:
         ({"api_key": "a\nb"}, "no API key"),
         ({"client_code": ""}, "client code is missing"),
         ({"password": ""}, "password is missing"),
-        ({"totp_secret": ""}, "TOTP code is missing"),
         ({"totp": "12345"}, "6 digits"),
         ({"totp_secret": "not base32: 189"}, "beside the QR code"),
     ],
@@ -96,6 +97,63 @@ def test_what_cannot_log_in_asks_nobody(mstock: MStock, values: dict[str, str], 
     with pytest.raises(LoginFailed, match=advice):
         log_in(mstock.url, VALUES | values)
     assert mstock.requests == []
+
+
+BY_SMS = {name: value for name, value in VALUES.items() if name != "totp_secret"}
+
+
+def asked_for_a_code(mstock: MStock) -> dict[str, str]:
+    """What the login keeps between its question and the answer."""
+    with pytest.raises(AnswerWanted, match="code to your phone") as wanted:
+        log_in(mstock.url, BY_SMS)
+    assert "refresh-1" not in str(wanted.value)
+    assert wanted.value.field.name == "otp"
+    return dict(wanted.value.kept)
+
+
+def test_without_a_totp_a_code_by_sms_buys_the_session(mstock: MStock) -> None:
+    session = log_in(mstock.url, BY_SMS | asked_for_a_code(mstock) | {"otp": " 246 810 "})
+    assert (session.values, session.expires_at) == (SESSION, NIGHT)
+    first, second = mstock.requests
+    assert first.body == {"clientcode": "MA123456", "password": "pass word", "totp": "", "state": ""}
+    assert (second.target, second.body) == (VERIFY_SMS, {"refreshToken": "refresh-1", "otp": "246810"})
+    assert (second.headers["x-privatekey"], second.headers["x-mirae-version"]) == ("apikey@1=", "1")
+
+
+def test_no_code_is_asked_for_where_none_was_sent(mstock: MStock) -> None:
+    mstock.answers[LOGIN] = (200, refused("Invalid password"))
+    with pytest.raises(LoginFailed, match="client code and password"):
+        log_in(mstock.url, BY_SMS)
+
+
+@pytest.mark.parametrize(
+    ("otp", "status", "body", "advice"),
+    [
+        ("", 200, {}, "consists of digits"),
+        ("12", 200, {}, "consists of digits"),
+        (
+            "246810",
+            200,
+            {"status": "false", "message": "Invalid OTP 246810"},
+            "did not accept the code by SMS: log in",
+        ),
+        (
+            "246810",
+            401,
+            {"status": False, "message": "refresh-1"},
+            r"refused the login \(HTTP 401\).*the code by SMS",
+        ),
+        ("246810", 502, b"", "problem of its own"),
+    ],
+)
+def test_a_code_by_sms_that_is_refused_says_what_to_do(
+    mstock: MStock, otp: str, status: int, body: object, advice: str
+) -> None:
+    kept = asked_for_a_code(mstock)
+    mstock.answers[VERIFY_SMS] = (status, body)
+    with pytest.raises(LoginFailed, match=advice) as failure:
+        log_in(mstock.url, BY_SMS | kept | {"otp": otp})
+    assert not any(secret in str(failure.value) for secret in (*VALUES.values(), "246810", "refresh-1"))
 
 
 def refused(message: str, status: object = "false") -> dict[str, object]:
@@ -142,6 +200,19 @@ def test_a_pasted_token_is_a_session_for_the_day(token: str) -> None:
     session = MStockLogin().from_token({"api_key": "k@=", "access_token": token}, NOW)
     assert (session.values, session.expires_at) == ({"api_key": "k@=", "access_token": "j.w.t"}, NIGHT)
     assert "j.w.t" not in repr(session)
+
+
+def test_a_currency_divisor_that_the_user_has_set_goes_with_the_session(mstock: MStock) -> None:
+    assert log_in(mstock.url, VALUES | {"currency_divisor": " 10000000 "})["currency_divisor"] == "10000000"
+    pasted = {"api_key": "k", "access_token": "j.w.t", "currency_divisor": "1000"}
+    assert MStockLogin().from_token(pasted, NOW).values == pasted
+
+
+@pytest.mark.parametrize("divisor", ["0", "-100", "1e7", "0.5", "x", "99999999999"])
+def test_a_currency_divisor_that_is_none_costs_no_login(mstock: MStock, divisor: str) -> None:
+    with pytest.raises(LoginFailed, match="leave it empty if in doubt"):
+        log_in(mstock.url, VALUES | {"currency_divisor": divisor})
+    assert mstock.requests == []
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,17 @@ from tickmux.broker.mstock.streaming.mstock_mapping import MODES, MStockCodec
 from tickmux.broker.mstock.streaming.token_trust import TokenTrust
 from tickmux.codec import Credentials, Event
 from tickmux.instrument import Instrument
-from tickmux.login import LoginFailed
+from tickmux.login import AnswerWanted, LoginFailed
 from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.mstock import API_KEY, CLIENT_CODE, PASSWORD, TOTP_SECRET, MStockSimulator, encode_packet
+from tickmux.simulator.mstock import (
+    API_KEY,
+    CLIENT_CODE,
+    PASSWORD,
+    SMS_CODE,
+    TOTP_SECRET,
+    MStockSimulator,
+    encode_packet,
+)
 from tickmux.simulator.security import PRICE_UNIT, Security
 from tickmux.tick import Tick, tick_fields
 
@@ -226,6 +234,26 @@ def test_a_login_over_http_opens_feed_and_list_and_wrong_values_do_not(market: E
             for wrong in ({"password": "x"}, {"client_code": "X1"}, {"api_key": "other"}, {"totp": a_wrong_code()}):
                 with pytest.raises(LoginFailed):
                     await login.exchange(values | wrong, {}, "", http, datetime.now(UTC))
+
+    asyncio.run(scenario())
+
+
+def test_a_login_without_a_totp_goes_on_with_the_code_of_an_sms(market: Exchange) -> None:
+    values = {"api_key": API_KEY, "client_code": CLIENT_CODE, "password": PASSWORD}
+
+    async def scenario() -> None:
+        async with running(MStockSimulator(market)) as simulator, httpx.AsyncClient(trust_env=False) as http:
+            login = BROKER.login(simulator.urls)
+
+            async def log_in(code: str) -> Credentials:
+                with pytest.raises(AnswerWanted) as wanted:
+                    await login.exchange(values, {}, "", http, datetime.now(UTC))
+                answered = {**values, **wanted.value.kept, wanted.value.field.name: code}
+                return await login.exchange(answered, {}, "", http, datetime.now(UTC))
+
+            with pytest.raises(LoginFailed, match="did not accept the code by SMS"):
+                await log_in("000000")
+            assert (await log_in(SMS_CODE)).values == simulator.credentials.values
 
     asyncio.run(scenario())
 

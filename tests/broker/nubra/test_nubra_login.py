@@ -13,7 +13,7 @@ import pytest
 from tickmux.broker.nubra import BROKER
 from tickmux.broker.nubra.login import NubraLogin
 from tickmux.codec import Credentials
-from tickmux.login import LoginFailed, LoginKind
+from tickmux.login import AnswerWanted, LoginFailed, LoginKind
 from tickmux.simulator.http_server import HttpServer, Request, Response
 
 NOW = datetime(2025, 8, 27, 3, 30, tzinfo=UTC)
@@ -36,6 +36,8 @@ class Service:
         self.answers = {
             "totp": lambda request: Response.json({"auth_token": "half-way"}, 201),
             "verifypin": lambda request: Response.json({"session_token": SESSION_TOKEN}),
+            "send": lambda request: Response.json({"temp_token": "sent", "next": "VERIFY_MOBILE", "expiry": 30}),
+            "sms": lambda request: Response.json({"auth_token": "half-way"}, 201),
             "keys": lambda request: Response.json({"session_token": SESSION_TOKEN, "device_id": "theirs"}),
             **answers,
         }
@@ -43,7 +45,13 @@ class Service:
 
     def _handle(self, request: Request) -> Response:
         self.requests.append(request)
-        paths = {"/totp/login": "totp", "/verifypin": "verifypin", "/api-keys/login": "keys"}
+        paths = {
+            "/totp/login": "totp",
+            "/verifypin": "verifypin",
+            "/api-keys/login": "keys",
+            "/sendphoneotp": "send",
+            "/verifyphoneotp": "sms",
+        }
         return self.answers[paths[request.path]](request)
 
     def log_in(self, values: Mapping[str, str]) -> Credentials:
@@ -114,7 +122,6 @@ def test_a_code_that_begins_with_zero_goes_as_text_when_the_number_is_refused() 
         ({}, "phone number is missing"),
         ({**USER, "phone": "90x"}, "digits only"),
         ({**USER, "mpin": " "}, "MPIN is missing"),
-        ({**USER, "totp": ""}, "TOTP code is missing"),
         ({**USER, "totp": "12345"}, "6 digits"),
         ({**USER, "totp": "", "totp_secret": "123456"}, "TOTP secret is not one"),
     ],
@@ -124,6 +131,64 @@ def test_what_cannot_be_a_login_is_not_sent(values: dict[str, str], words: str) 
     with pytest.raises(LoginFailed, match=words):
         service.log_in(values)
     assert service.requests == []
+
+
+BY_SMS = USER | {"totp": ""}
+
+
+def asked_for_a_code(service: Service) -> dict[str, str]:
+    """What the login keeps between its question and the answer."""
+    with pytest.raises(AnswerWanted, match="30 seconds") as wanted:
+        service.log_in(BY_SMS)
+    assert wanted.value.field.name == "otp"
+    return dict(wanted.value.kept)
+
+
+def test_without_a_totp_a_code_by_sms_and_the_mpin_make_a_session() -> None:
+    service = Service()
+    session = service.log_in(BY_SMS | asked_for_a_code(service) | {"otp": "012 345"})
+    assert (session["session_token"], session.expires_at) == (SESSION_TOKEN, 1756339200.0)
+    send, verify, pin = service.requests
+    assert [one.path for one in service.requests] == ["/sendphoneotp", "/verifyphoneotp", "/verifypin"]
+    assert send.json() == {"phone": "9000000001", "flow": "", "skip_totp": False}
+    assert not {"x-device-id", "x-temp-token", "authorization"} & set(send.headers)
+    assert verify.json() == {"phone": "9000000001", "otp": "012345"}
+    assert (verify.headers["x-temp-token"], verify.headers["x-device-id"]) == ("sent", session["device_id"])
+    assert pin.headers["authorization"] == "Bearer half-way"
+    assert "x-temp-token" not in pin.headers
+
+
+def test_an_account_with_totp_is_sent_a_code_when_it_skips_that() -> None:
+    def send(request: Request) -> Response:
+        if request.headers.get("x-temp-token") == "first" and request.json()["skip_totp"] is True:
+            return Response.json({"temp_token": "second", "next": "VERIFY_MOBILE"})
+        return Response.json({"temp_token": "first", "next": "VERIFY_TOTP"})
+
+    service = Service(send=send)
+    service.log_in(BY_SMS | asked_for_a_code(service) | {"otp": "246810"})
+    assert service.requests[1].json() == {"phone": "9000000001", "flow": "", "skip_totp": True}
+    assert service.requests[2].headers["x-temp-token"] == "second"
+
+
+@pytest.mark.parametrize("answer", [{}, {"temp_token": 5}, {"temp_token": "a b"}, [1]])
+def test_no_code_is_asked_for_where_none_was_sent(answer: object) -> None:
+    service = Service(send=lambda request: Response.json(answer))
+    with pytest.raises(LoginFailed, match="has not sent a code"):
+        service.log_in(BY_SMS)
+    with pytest.raises(LoginFailed, match="check the phone number"):
+        Service(send=refusal(400)).log_in(BY_SMS)
+
+
+@pytest.mark.parametrize(
+    ("otp", "status", "words"),
+    [("", 201, "digits"), ("24x810", 201, "digits"), ("246810", 400, "be quick"), ("246810", 500, "of its own")],
+)
+def test_a_code_by_sms_that_is_refused_says_what_to_do(otp: str, status: int, words: str) -> None:
+    service = Service(sms=refusal(status))
+    kept = asked_for_a_code(service)
+    with pytest.raises(LoginFailed, match=words) as caught:
+        service.log_in(BY_SMS | kept | {"otp": otp})
+    assert "246810" not in str(caught.value)
 
 
 def refusal(status: int) -> Callable[[Request], Response]:

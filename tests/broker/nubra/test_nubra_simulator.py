@@ -1,62 +1,34 @@
 """Nubra's simulator against its specification, our codec and adapter against the simulator."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import picows
 import pyotp
 import pytest
 
 from simulator.wire_client import WireClient
+from support.simulated_market import SimulatedMarket
 from tickmux.broker.nubra import BROKER
 from tickmux.broker.nubra.streaming.nubra_adapter import NubraAdapter
 from tickmux.codec import Decoded, Event, FeedCodec
 from tickmux.instrument import Instrument
-from tickmux.login import LoginFailed
-from tickmux.simulator import Exchange, load_simulator
-from tickmux.simulator.nubra import API_KEY, MPIN, PHONE, TOTP_SECRET, NubraSimulator
+from tickmux.login import AnswerWanted, LoginFailed
+from tickmux.simulator import load_simulator
+from tickmux.simulator.nubra import API_KEY, MPIN, PHONE, SMS_CODE, TOTP_SECRET, NubraSimulator
 from tickmux.simulator.nubra_wire import Item, encode_batch, encode_item, ref_id
 from tickmux.simulator.protobuf_wire import integer, varint
 from tickmux.simulator.security import PAISA, PRICE_UNIT, Level, Security
 from tickmux.tick import Mode, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 
-START = 1_755_507_611.0
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "nubra.json").read_text())
 
 
-class Clock:
-    """Tenths of a second at every look."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        self.now += 0.1
-        return self.now
-
-
-class Market:
-    """A running simulator and what its lists say."""
-
-    def __init__(self, simulator: NubraSimulator, http: httpx.AsyncClient) -> None:
-        self.simulator = simulator
-        self.http = http
-        parser = BROKER.instruments()
-        self.listed = [one for name, data in simulator.instrument_dump() for one in parser.parse(data, name)]
-        assert not parser.skipped
-
-    def find(self, symbol: str, exchange: str) -> Instrument:
-        return next(one for one in self.listed if (one.symbol, one.exchange) == (symbol, exchange))
-
-    def security(self, instrument: Instrument) -> Security:
-        return self.simulator.exchange.find(instrument.symbol, instrument.exchange)
+class Market(SimulatedMarket[NubraSimulator]):
+    broker = BROKER
 
     def one_of_each(self) -> list[Instrument]:
         """An instrument of every exchange and kind."""
@@ -74,23 +46,7 @@ class Market:
         return client, codec
 
 
-@asynccontextmanager
-async def market() -> AsyncIterator[Market]:
-    simulator = NubraSimulator(Exchange(seed=3, clock=Clock()))
-    await simulator.start()
-    try:
-        async with httpx.AsyncClient(trust_env=False) as http:
-            yield Market(simulator, http)
-    finally:
-        await simulator.stop()
-
-
-def on_market(body: Callable[[Market], Coroutine[Any, Any, None]]) -> None:
-    async def run() -> None:
-        async with market() as here:
-            await body(here)
-
-    asyncio.run(run())
+on_market = Market.play
 
 
 async def read(client: WireClient, codec: FeedCodec) -> Decoded:
@@ -338,6 +294,21 @@ def test_each_way_of_logging_in_goes_through_to_a_feed(values: dict[str, str]) -
         old = here.simulator.credentials
         session = await BROKER.login(here.simulator.urls).exchange(values, {}, "", here.http, datetime.now(UTC))
         assert session["session_token"] == here.simulator.credentials["session_token"] != old["session_token"]
+        await here.connect()
+
+    on_market(body)
+
+
+def test_a_login_without_a_totp_goes_on_with_the_code_of_an_sms() -> None:
+    async def body(here: Market) -> None:
+        login, values = BROKER.login(here.simulator.urls), {"phone": PHONE, "mpin": MPIN}
+        with pytest.raises(AnswerWanted) as wanted:
+            await login.exchange(values, {}, "", here.http, datetime.now(UTC))
+        kept = {**values, **wanted.value.kept}
+        with pytest.raises(LoginFailed, match="did not accept the code"):
+            await login.exchange(kept | {"otp": "000000"}, {}, "", here.http, datetime.now(UTC))
+        session = await login.exchange(kept | {"otp": SMS_CODE}, {}, "", here.http, datetime.now(UTC))
+        assert session["session_token"] == here.simulator.credentials["session_token"]
         await here.connect()
 
     on_market(body)

@@ -1,53 +1,36 @@
 """Nubra's official SDK as a stranger: it finds its way around the simulator, and reads what our codec reads."""
 
 import asyncio
-import importlib.util
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from broker.nubra.test_nubra_simulator import market, read
+from broker.nubra.test_nubra_simulator import Market, read
+from support.sdk import official_sdk
+from support.stranger import Teller
 from tickmux.tick import Mode, Tick, tick_fields
 
 SDK = "nubra-sdk==0.5.4"
 ITS_OWN = ("protobuf>=6.31.1,<7", "aiohttp>=3.11,<4", "pydantic>=2,<3", "requests")
-PATIENCE = 20.0
 
 
 @pytest.fixture
-def sdk(request: pytest.FixtureRequest) -> Path:
-    """Where the SDK is: a folder of its own, since it pins an older protobuf, and compilers that nobody needs."""
-    folder = Path(request.config.cache.mkdir("nubra-sdk"))  # type: ignore[union-attr]
-    if not (folder / "installed").exists():
-        installer = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "pip"]
-        into = [*installer, "install", "--quiet", "--upgrade", "--target", str(folder)]
-        subprocess.run([*into, *ITS_OWN], check=True, timeout=50)
-        subprocess.run([*into, "--no-deps", SDK], check=True, timeout=50)
-        (folder / "installed").touch()
-    return folder
+def sdk() -> Path:
+    """Where the SDK is, beside the older protobuf that it wants, and without compilers that nobody needs."""
+    return official_sdk(SDK, needs=ITS_OWN)
 
 
-class Stranger:
+class Stranger(Teller):
     """The SDK's process and what its callbacks say: topic and name -> fields in our terms."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+        super().__init__(process)
         self.said: dict[tuple[str, str], list[dict[str, Any]]] = {}
 
-    async def hear(self, enough: Any) -> None:
-        """Listens until `enough()`."""
-        assert self._process.stdout is not None
-        while not enough():
-            line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
-            assert line, "the SDK's process has ended"
-            kind, content = json.loads(line)
-            assert kind != "error", content
-            name = content["ref_id"] if "ref_id" in content else f"{content['exchange']} {content['indexname']}"
-            self.said.setdefault((kind, str(name)), []).append(in_our_terms(kind, content))
+    def take(self, kind: str, content: Any) -> None:
+        name = content["ref_id"] if "ref_id" in content else f"{content['exchange']} {content['indexname']}"
+        self.said.setdefault((kind, str(name)), []).append(in_our_terms(kind, content))
 
 
 _PRICES = {
@@ -95,7 +78,7 @@ def topic_of(tick: Tick) -> tuple[str, str]:
 
 def test_the_sdk_reads_what_we_read(sdk: Path, tmp_path: Path) -> None:
     async def run() -> None:
-        async with market() as here:
+        async with Market.open() as here:
             chosen = here.one_of_each()
             traded = [one for one in chosen if not one.is_index]
             options = [one for one in traded if one.instrumenttype in ("CE", "PE")]
@@ -108,12 +91,8 @@ def test_the_sdk_reads_what_we_read(sdk: Path, tmp_path: Path) -> None:
                 "greeks": [int(one.token) for one in options],
                 "index": {side: [one.brsymbol for one in named if one.brexchange == side] for side in ("NSE", "BSE")},
             }
-            script = str(Path(__file__).with_name("nubra_sdk_client.py"))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, script, json.dumps(asked), stdout=asyncio.subprocess.PIPE, cwd=tmp_path
-            )
-            try:
-                stranger = Stranger(process)
+            script = Path(__file__).with_name("nubra_sdk_client.py")
+            async with Stranger.started(script, asked, tmp_path) as stranger:
                 topics = len(traded) + len(options) + 2 * len(named)
                 await stranger.hear(lambda: len(stranger.said) == topics)
                 # The SDK does not set a depth, so it has the server's: twenty levels.
@@ -130,8 +109,5 @@ def test_the_sdk_reads_what_we_read(sdk: Path, tmp_path: Path) -> None:
                 await stranger.hear(lambda: sum(map(len, stranger.said.values())) >= len(ticks))
                 assert len(ticks) > 5 * topics
                 assert stranger.said == ours
-            finally:
-                process.kill()
-                await process.wait()
 
     asyncio.run(run())

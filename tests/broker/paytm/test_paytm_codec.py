@@ -277,6 +277,23 @@ def test_a_change_of_mode_removes_and_adds_in_one_frame() -> None:
     ]
 
 
+def test_no_frame_holds_more_than_a_hundred_preferences() -> None:
+    adapter = BROKER.adapter()
+    shares = [row(f"S{number}", "NSE", number, "EQ") for number in range(1, adapter.channels["main"].batch + 1)]
+    subject = codec()
+    (added,) = subject.subscribe(shares, "LTP")
+    assert len(json.loads(str(added))) == 100
+    changes = [json.loads(str(frame)) for frame in subject.change(shares, "LTP", "FULL")]
+    assert [len(change) for change in changes] == [100, 100]
+    for change, members in zip(changes, (shares[:50], shares[50:]), strict=True):
+        said = [(each["actionType"], each["modeType"], each["scripId"]) for each in change]
+        tokens = [member.token for member in members]
+        assert said == [
+            *(("REMOVE", "LTP", token) for token in tokens),
+            *(("ADD", "FULL", token) for token in tokens),
+        ]
+
+
 # -- adapter -----------------------------------------------------------------------------------------------
 
 
@@ -335,6 +352,11 @@ def test_a_normal_closure_twice_in_a_row_ends_the_session() -> None:
     assert isinstance(feed.ends(1000), AuthRejected)
     assert feed.ends(1000, "t2") is None
     assert feed.ends(1000, "t3") is None
+
+
+def test_another_end_in_between_breaks_the_row() -> None:
+    feed = Feed()
+    assert [feed.ends(code) for code in (1000, 1006, 1000, 1011, 1000)] == [None] * 5
 
 
 @pytest.mark.parametrize("between", [{"code": 1000, "data": ltp(61, 1)}, {"code": 1000, "after": 3600.0}])

@@ -1,13 +1,10 @@
-"""Pocketful's codec, login, instrument list and simulator."""
+"""Pocketful's codec, adapter, instrument list and simulator."""
 
-import base64
 import io
 import struct
 import zipfile
-from datetime import UTC, datetime
-from urllib.parse import parse_qsl, urlsplit
+from contextlib import suppress
 
-import httpx
 import pytest
 import uvloop
 from hypothesis import given, settings
@@ -16,29 +13,25 @@ from hypothesis import strategies as st
 from broker import vector_cases
 from tickmux.broker.pocketful import BROKER
 from tickmux.broker.pocketful.instruments import PocketfulInstruments
-from tickmux.broker.pocketful.login import PocketfulLogin
+from tickmux.broker.pocketful.streaming.early_closes import EarlyCloses
 from tickmux.broker.pocketful.streaming.pocketful_adapter import PocketfulAdapter
 from tickmux.broker.pocketful.streaming.pocketful_mapping import EXCHANGE_CODES, PocketfulCodec
 from tickmux.codec import Credentials, Event
 from tickmux.instrument import Instrument
 from tickmux.instrument_list import ListFormatError
-from tickmux.login import LoginFailed
 from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.pocketful import APP_KEY, APP_SECRET, PocketfulSimulator, encode_frame
+from tickmux.simulator.pocketful import PocketfulSimulator, encode_frame
 from tickmux.simulator.security import PRICE_UNIT, Level, Security
 from tickmux.tick import tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 
-NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
-REDIRECT = "http://127.0.0.1:5001/callback"
 SBIN = Instrument("SBIN", "NSE", "3045")
 TWIN = Instrument("TWIN", "BSE", "3045")
 LISTED = ("NSE", "BSE", "NFO", "BFO", "MCX", "NSE_INDEX", "BSE_INDEX")
-KEYS = {"app_key": APP_KEY, "app_secret": APP_SECRET}
 
 
 def codec(*instruments, kind="depth"):
-    made = PocketfulCodec()
+    made = PocketfulCodec(EarlyCloses(lambda: 0.0))
     made.subscribe(instruments, kind)
     return made
 
@@ -78,7 +71,7 @@ def test_trailing_bytes_are_ignored_and_missing_ones_malformed():
 
 
 def test_an_index_has_no_book_to_subscribe():
-    frames = PocketfulCodec().subscribe([Instrument("NIFTY", "NSE_INDEX", "26000"), SBIN], "depth")
+    frames = codec().subscribe([Instrument("NIFTY", "NSE_INDEX", "26000"), SBIN], "depth")
     assert frames == [
         '{"a":"subscribe","v":[[1,26000],[1,3045]],"m":"marketdata"}',
         '{"a":"subscribe","v":[[1,3045]],"m":"full_snapquote"}',
@@ -95,7 +88,7 @@ def test_giving_up_depth_ends_the_book_only():
 )
 def test_what_the_wire_cannot_name_is_refused(instrument):
     with pytest.raises(ValueError, match="X"):
-        PocketfulCodec().wire_key(instrument)
+        codec().wire_key(instrument)
 
 
 @settings(max_examples=200, deadline=None)
@@ -134,107 +127,46 @@ def test_the_url_carries_both_credentials_percent_encoded_and_does_not_print_the
     assert "t%2B1" not in repr(found)
 
 
-def test_two_early_closes_without_a_frame_are_a_refused_token_and_others_are_not():
-    now = [100.0]
-    adapter = PocketfulAdapter(clock=lambda: now[0])
+class Feed:
+    """Sessions of one adapter on a clock of its own."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.adapter = PocketfulAdapter(clock=lambda: self.now)
+
+    def ends(self, *frames, token="t1", handshake=0.0, after=1.0):
+        made = self.adapter.codec("main")
+        self.now += handshake
+        made.open_frames(Credentials({"client_id": "A", "access_token": token}))
+        for frame in frames:
+            made.decode(frame)
+        self.now += after
+        return self.adapter.close_failure(1006, "")
+
+
+def test_two_early_closes_without_a_frame_are_a_refused_token():
+    feed = Feed()
+    assert [feed.ends(handshake=4.0, after=4.0), type(feed.ends(after=5.0))] == [None, AuthRejected]
+    assert [feed.ends(), type(feed.ends())] == [None, AuthRejected]
+
+
+@pytest.mark.parametrize("between", [{"frames": (b"\x09",)}, {"frames": ('{"a":"h"}',)}, {"after": 5.1}])
+def test_a_session_with_a_frame_or_of_some_length_says_nothing_of_the_token(between):
+    feed = Feed()
     for _ in range(3):
-        made = adapter.codec("main")
-        endpoint(adapter)
-        made.decode(b"\x09")
-        assert adapter.close_failure(1006, "") is None
-    adapter.codec("main")
-    endpoint(adapter)
-    now[0] += 6
-    assert adapter.close_failure(1006, "") is None
-    adapter.codec("main")
-    endpoint(adapter)
-    assert adapter.close_failure(1006, "") is None
-    endpoint(adapter)
-    assert isinstance(adapter.close_failure(1006, ""), AuthRejected)
+        assert feed.ends() is None
+        assert feed.ends(*between.get("frames", ()), after=between.get("after", 1.0)) is None
+
+
+def test_a_new_token_starts_afresh():
+    feed = Feed()
+    assert [feed.ends(token=token) for token in ("t1", "t2", "t3")] == [None] * 3
 
 
 @pytest.mark.parametrize(("status", "refused"), [(400, True), (401, True), (403, True), (429, False), (502, False)])
 def test_a_handshake_answered_with_4xx_is_a_refused_token(status, refused):
     failure = PocketfulAdapter().handshake_failure(status, "", {}, b"")
     assert isinstance(failure, AuthRejected) is refused
-
-
-# -- login -------------------------------------------------------------------------------------------------
-
-
-async def walk(simulator, *, keys=KEYS, spoil=None):
-    login = PocketfulLogin(simulator.urls)
-    async with httpx.AsyncClient() as http:
-        page = await login.begin(keys, REDIRECT, http)
-        answer = await http.get(page)
-        callback = dict(parse_qsl(urlsplit(answer.headers.get("location", "")).query))
-        if spoil:
-            callback.update(spoil)
-        return await login.exchange(keys, callback, REDIRECT, http, NOW)
-
-
-def simulated(play):
-    async def main():
-        simulator = PocketfulSimulator(Exchange(seed=3))
-        await simulator.start()
-        try:
-            return await play(simulator)
-        finally:
-            await simulator.stop()
-
-    return uvloop.run(main())
-
-
-def test_the_login_gives_account_token_and_expiry():
-    async def play(simulator):
-        session = await walk(simulator)
-        assert session.values == simulator.credentials.values
-        assert session.expires_at == datetime(2026, 11, 23, 21, 30, tzinfo=UTC).timestamp()
-
-    simulated(play)
-
-
-@pytest.mark.parametrize(
-    ("keys", "spoil", "words"),
-    [
-        (KEYS, {"code": ""}, "did not confirm"),
-        (KEYS, {"code": "used"}, "good for one use"),
-        (KEYS, {"state": "another"}, "another login"),
-        ({"app_key": APP_KEY, "app_secret": "wrong"}, None, "app secret"),
-        ({"app_key": APP_KEY}, None, "app secret is missing"),
-    ],
-)
-def test_a_refused_login_says_what_to_do_and_holds_no_secret(keys, spoil, words):
-    async def play(simulator):
-        with pytest.raises(LoginFailed, match=words) as failed:
-            await walk(simulator, keys=keys, spoil=spoil)
-        assert APP_SECRET not in str(failed.value)
-
-    simulated(play)
-
-
-@pytest.mark.parametrize(
-    ("status", "words"), [(429, "wait a minute"), (503, "try again later"), (500, "try again later")]
-)
-def test_a_busy_broker_is_told_from_a_refusal(status, words):
-    async def play(simulator):
-        simulator.refuse_connections(status)
-        callback = {"code": "c", "state": dict(parse_qsl(urlsplit(await page(simulator)).query))["state"]}
-        async with httpx.AsyncClient() as http:
-            with pytest.raises(LoginFailed, match=words):
-                await PocketfulLogin(simulator.urls).exchange(KEYS, callback, REDIRECT, http, NOW)
-
-    async def page(simulator):
-        return await PocketfulLogin(simulator.urls).begin(KEYS, REDIRECT, None)
-
-    simulated(play)
-
-
-def test_a_pasted_token_makes_a_session():
-    session = PocketfulLogin().from_token({"access_token": " t ", "client_id": "C1"}, NOW)
-    assert session.values == {"client_id": "C1", "access_token": "t"}
-    with pytest.raises(LoginFailed):
-        PocketfulLogin().from_token({"access_token": "a b", "client_id": "C1"}, NOW)
 
 
 # -- instruments -------------------------------------------------------------------------------------------
@@ -271,7 +203,7 @@ def csv_file(rows=ROWS, header=HEADER):
 
 def zipped(**files):
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(f"{name}.csv", data)
     return packed.getvalue()
@@ -298,6 +230,14 @@ def test_the_specifications_rows_become_its_table(data):
         ("NSE,1,GOI-GS,S,GS,Capital,,,,1,0.05", "unknown instrument type"),
         ("NYSE,1,A,S,EQ,Capital,,,,1,0.05", "unknown exchange"),
         ("NFO,1,A,NIFTY,OPTIDX,FutOpt,soon,1,CE,1,0.05", "bad expiry"),
+        ("NFO,1,A,NIFTY,OPTIDX,FutOpt,08/28/2025,1,CE,1,0.05", "bad expiry"),
+        ("NFO,1,A,NIFTY,OPTIDX,FutOpt,2025-13-28,1,CE,1,0.05", "bad expiry"),
+        ("NFO,1,A,NIFTY,OPTIDX,FutOpt,2025828,1,CE,1,0.05", "bad expiry"),
+        ("NFO,1,A,NIFTY,OPTIDX,FutOpt,28-FOO-2025,1,CE,1,0.05", "bad expiry"),
+        ("NFO,1,A,NIFTY,OPTIDX,FutOpt,1601510400,1,CE,1,0.05", "bad expiry"),
+        ("NFO,1,A,NIFTY,OPTIDX,FutOpt,2025-08-28,1,XXX,1,0.05", "unknown instrument type"),
+        ("MCX,1,5GOLD,GOLD,FUTCOM,FutOpt,2025-08-28,0,XX,1,1", "derivative without an underlying"),
+        ("MCX,1,GOLD,GOLD,SPOT,FutOpt,2025-08-28,0,XX,1,1", "unknown instrument type"),
         ("NFO,1,A,NIFTY,OPTIDX,FutOpt,2025-08-28,0,CE,1,0.05", "bad strike"),
         ("NFO,1,A,,FUTIDX,FutOpt,2025-08-28,0,XX,1,0.05", "derivative without an underlying"),
         ("MCX,1,GOLD,GOLD,COM,FutOpt,,,,1,1", "no contract"),
@@ -313,6 +253,45 @@ def test_a_bad_row_is_skipped_and_counted_by_reason(row, reason):
 
 
 @pytest.mark.parametrize(
+    ("row", "wanted"),
+    [
+        ("NSE,1,M&M-EQ,M,EQ,Capital,,,,1,0.05", ("M&M", "NSE", "EQ", 0, 0.05)),
+        ("NSE,1,SME-SM-EQ,M,EQ,Capital,,,,1,5", ("SME-SM", "NSE", "EQ", 0, 0.05)),
+        ("NSE,1,Nifty Fin Service,,,INDICES,,,,,", ("FINNIFTY", "NSE_INDEX", "INDEX", 0, 0)),
+        ("NSE,1,NIFTY MID SELECT,,,indices,,,,1,", ("MIDCPNIFTY", "NSE_INDEX", "INDEX", 0, 0)),
+        ("NSE,1,Nifty Next 50,,,INDICES,,,,1,", ("NIFTYNXT50", "NSE_INDEX", "INDEX", 0, 0)),
+        ("NSE,1,India VIX,,,INDICES,,,,1,", ("INDIAVIX", "NSE_INDEX", "INDEX", 0, 0)),
+        ("NSE,1,Nifty Midcap 100,,,INDICES,,,,1,", ("NIFTYMIDCAP100", "NSE_INDEX", "INDEX", 0, 0)),
+        ("BSE,1,SNSX50,SNSX50,,IDX,,,,1,0.01", ("SENSEX50", "BSE_INDEX", "INDEX", 0, 0.01)),
+        ("BSE,1,TATASTLBSL,T,B,Capital,,,,1,0.05", ("TATASTLBSL", "BSE", "EQ", 0, 0.05)),
+        (
+            "NFO,1,B,BANKBARODA,OPTSTK,FutOpt,2025-09-25,287.50,PE,2925,0.05",
+            ("BANKBARODA25SEP25287.5PE", "NFO", "PE", 287.5, 0.05),
+        ),
+        ("NFO,1,B,M&M,FUTSTK,FutOpt,2025-09-25,0,XX,350,0.05", ("M&M25SEP25FUT", "NFO", "FUT", 0, 0.05)),
+        ("BFO,1,R,RELIANCE,SF,FutOpt,2025-09-25,0,,500,0.05", ("RELIANCE25SEP25FUT", "BFO", "FUT", 0, 0.05)),
+        (
+            "BFO,1,R,RELIANCE,SO,FutOpt,2025-09-25,1400,CE,500,0.05",
+            ("RELIANCE25SEP251400CE", "BFO", "CE", 1400, 0.05),
+        ),
+        (
+            "MCX,1,CRUDEOIL25SEP5500CE,CRUDE OIL,OPTFUT,FutOpt,2025-09-16,5500.0,CE,100,0.1",
+            ("CRUDEOIL16SEP255500CE", "MCX", "CE", 5500, 0.1),
+        ),
+        (
+            "MCX,1,MCXBULLDEX25SEPFUT,MCXBULLDEX,FUTIDX,FutOpt,2025-09-16,0,XX,30,1",
+            ("MCXBULLDEX16SEP25FUT", "MCX", "FUT", 0, 1),
+        ),
+    ],
+)
+def test_every_rule_of_the_list(row, wanted):
+    reader = PocketfulInstruments()
+    (found,) = reader.parse(csv_file(f"{row}\r"), "f")
+    assert (found.symbol, found.exchange, found.instrumenttype, found.strike, found.tick_size) == wanted
+    assert not reader.skipped
+
+
+@pytest.mark.parametrize(
     "data", [b"", b"<html>login</html>", b'{"error":1}', b"PK\x03\x04broken", zipped(), b"a,b\n1,2"]
 )
 def test_what_is_no_list_is_refused(data):
@@ -320,7 +299,31 @@ def test_what_is_no_list_is_refused(data):
         list(PocketfulInstruments().parse(data, "f"))
 
 
-@pytest.mark.parametrize("text", ["28-08-2025", "28-AUG-2025", "28Aug2025", "20250828", "2025-08-28 00:00:00"])
+def test_a_zip_that_is_damaged_anywhere_is_a_list_or_refused():
+    whole = zipped(NFOCompactScrip=csv_file())
+    for place in range(0, len(whole), 3):
+        damaged = whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
+        for data in (damaged, whole[:place]):
+            with suppress(ListFormatError):
+                assert summary(PocketfulInstruments().parse(data, "f")) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "28-08-2025",
+        "28-AUG-2025",
+        "28-Aug-25",
+        "28Aug2025",
+        "28AUG25",
+        "28 August 2025",
+        "20250828",
+        "2025/08/28",
+        "2025-08-28 00:00:00",
+        "2025-08-28T14:30:00+05:30",
+        "28-08-2025 14:30",
+    ],
+)
 def test_expiries_are_read_in_several_spellings(text):
     (row,) = PocketfulInstruments().parse(csv_file(f"NFO,1,A,NIFTY,FUTIDX,FutOpt,{text},0,XX,75,0.1"), "f")
     assert row.symbol == "NIFTY28AUG25FUT"
@@ -399,12 +402,3 @@ def test_the_simulators_books_have_the_vectors_bytes():
         ours = encode_frame(as_security(item["expect"][0]), "full_snapquote")
         assert ours[6:126] == theirs[6:126], item["name"]
         assert ours[130:] == theirs[130:], item["name"]
-
-
-def test_the_basic_scheme_of_the_token_request_is_the_documented_one():
-    request = httpx.Request("POST", "http://x", headers={})
-    flow = httpx.BasicAuth(APP_KEY, APP_SECRET).auth_flow(request)
-    assert (
-        next(flow).headers["Authorization"]
-        == "Basic " + base64.b64encode(f"{APP_KEY}:{APP_SECRET}".encode()).decode()
-    )

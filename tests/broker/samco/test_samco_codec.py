@@ -85,9 +85,20 @@ def test_lists_keep_the_order_of_first_subscription_and_unchanged_ones_are_not_s
 
 def test_an_index_is_never_asked_for_its_book() -> None:
     adapter = BROKER.adapter()
-    assert adapter.streams(NIFTY, Mode.DEPTH, 5) == (("main", "quote"),)
-    assert adapter.streams(SBIN, Mode.DEPTH, 5) == (("main", "depth"),)
-    assert [stream for stream, *_ in said(codec().subscribe([NIFTY], "depth"))] == ["quote"]
+    assert adapter.streams(NIFTY, Mode.DEPTH, 5) == adapter.streams(SBIN, Mode.DEPTH, 5) == (("main", "depth"),)
+    session = codec()
+    assert said(session.subscribe([NIFTY], "depth")) == [("quote", "subscribe", ["-23"])]
+    assert session.change([NIFTY], "depth", "quote") == session.change([NIFTY], "quote", "depth") == []
+    assert said(session.unsubscribe([NIFTY], "depth")) == [("quote", "unsubscribe", ["-23"])]
+
+
+def test_an_unresolved_index_in_depth_joins_the_list_of_quotes_only() -> None:
+    session = codec()
+    text, request = session.subscribe([SBIN, UNRESOLVED], "depth")[:1], session.subscribe([UNRESOLVED], "depth")[-1]
+    assert said(text) == [("quote", "subscribe", ["3045_NSE"])]
+    assert isinstance(request, HttpRequest)
+    replies = session.decode_http(request, 200, answered("-44")).replies
+    assert said(replies) == [("quote", "subscribe", ["3045_NSE", "-44"])]
 
 
 @pytest.mark.parametrize("token", ["", "3045", "3045_", "NIFTY BANK", "-23", "3045_NSE\n", "٣_NSE"])

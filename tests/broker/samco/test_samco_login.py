@@ -1,15 +1,13 @@
 """Samco's login and hand-shake against a stand-in for its servers."""
 
 import asyncio
-import json
-import threading
 from collections.abc import Iterator
-from datetime import datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 
+from support.rest_server import RestServer, serving, url_of_nobody
 from tickmux.broker._login_state import login_state
 from tickmux.broker.samco import BROKER
 from tickmux.broker.samco.login import SamcoLogin
@@ -26,41 +24,14 @@ STATE = login_state("samco", "samcokey", BACK)
 ACCEPTED = {"status": "Success", "sessionToken": "fresh%2Ftoken", "validity": "08:00", "accountID": "AB1"}
 
 
-class Samco:
-    """Answers every POST with `status` and `body`, remembers the requests."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.body: object = ACCEPTED
-        self.requests: list[tuple[str, object]] = []
-        samco = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                samco.requests.append((self.path, given))
-                body = samco.body if isinstance(samco.body, bytes) else json.dumps(samco.body).encode()
-                self.send_response(samco.status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
 @pytest.fixture
-def samco() -> Iterator[Samco]:
-    stand_in = Samco()
-    thread = threading.Thread(target=stand_in.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stand_in
-    stand_in.server.shutdown()
-    thread.join()
-    stand_in.server.server_close()
+def samco() -> Iterator[RestServer]:
+    with serving(RestServer(ACCEPTED)) as stand_in:
+        yield stand_in
+
+
+def asked(samco: RestServer) -> list[tuple[str, str, object]]:
+    return [(request.method, request.target, request.body) for request in samco.requests]
 
 
 def exchange(url: str, values: dict[str, str] = KEYS, callback: dict[str, str] | None = None) -> Credentials:
@@ -79,30 +50,55 @@ def begin(values: dict[str, str]) -> str | None:
     return asyncio.run(run())
 
 
-def test_key_and_secret_make_a_session_until_eight_without_a_browser(samco: Samco) -> None:
+def test_key_and_secret_make_a_session_until_eight_without_a_browser(samco: RestServer) -> None:
     assert begin(KEYS) is None
     session = exchange(samco.url)
     assert session.values == {"session_token": "fresh%2Ftoken"}
     assert session.expires_at == EIGHT_NEXT_MORNING
-    assert samco.requests == [("/session/token", {"apiKey": "samcokey", "apiSecret": "s3cret"})]
+    assert asked(samco) == [("POST", "/session/token", {"apiKey": "samcokey", "apiSecret": "s3cret"})]
 
 
-def test_the_key_alone_leads_to_the_browser_whose_code_makes_a_session(samco: Samco) -> None:
+def test_the_key_alone_leads_to_the_browser_whose_code_makes_a_session(samco: RestServer) -> None:
     assert begin(BROWSER) == (
         "https://tradeapi.samco.in/oauth/authorize?api_key=samcokey"
         "&redirect_url=http%3A%2F%2F127.0.0.1%3A5000%2Fsamco%2Fcallback"
-        f"&state={STATE}"
+        f"&state={STATE}&scopes=read"
     )
     samco.body = {"status": "Success", "accessToken": "of the browser".replace(" ", "-"), "refreshToken": "r"}
     session = exchange(samco.url, BROWSER, {"code": "once", "state": STATE})
     assert session.values == {"session_token": "of-the-browser"}
-    assert samco.requests == [("/oauth/token", {"code": "once", "redirect_url": BACK})]
+    assert asked(samco) == [("POST", "/oauth/token", {"code": "once", "redirect_url": BACK})]
+
+
+@pytest.mark.parametrize(("hour", "minute"), [(0, 5), (7, 30), (8, 0), (23, 59)])
+def test_a_session_lives_until_eight_of_the_next_day_whenever_it_began(hour: int, minute: int) -> None:
+    began = datetime(2025, 8, 18, hour, minute, tzinfo=IST).astimezone(UTC)
+    assert SamcoLogin().from_token({"session_token": "t"}, began).expires_at == EIGHT_NEXT_MORNING
+
+
+@pytest.mark.parametrize(
+    ("validity", "expires"),
+    [
+        ("2025-08-18T20:00:00Z", datetime(2025, 8, 19, 1, 30, tzinfo=IST).timestamp()),
+        ("2025-08-19T07:00:00+05:30", datetime(2025, 8, 19, 7, 0, tzinfo=IST).timestamp()),
+        ("2025-08-19T07:00:00", EIGHT_NEXT_MORNING),
+        ("2025-08-18T09:00:00Z", EIGHT_NEXT_MORNING),
+        ("2035-08-18T20:00:00Z", EIGHT_NEXT_MORNING),
+        ("0001-01-01T00:00:00+14:00", EIGHT_NEXT_MORNING),
+        ("24h", EIGHT_NEXT_MORNING),
+        (86400, EIGHT_NEXT_MORNING),
+        (None, EIGHT_NEXT_MORNING),
+    ],
+)
+def test_the_broker_may_say_itself_until_when(samco: RestServer, validity: object, expires: float) -> None:
+    samco.body = ACCEPTED | {"validity": validity}
+    assert exchange(samco.url).expires_at == expires
 
 
 @pytest.mark.parametrize(
     "callback", [{}, {"error": "denied"}, {"code": "once"}, {"code": "once", "state": "another"}]
 )
-def test_a_login_that_the_browser_did_not_confirm_asks_nobody(samco: Samco, callback: dict[str, str]) -> None:
+def test_a_login_that_the_browser_did_not_confirm_asks_nobody(samco: RestServer, callback: dict[str, str]) -> None:
     with pytest.raises(LoginFailed, match="start the login again"):
         exchange(samco.url, BROWSER, callback)
     assert samco.requests == []
@@ -130,7 +126,7 @@ def failure(code: str) -> dict[str, str]:
         (200, {"status": "Success", "sessionToken": "two words"}, "no session token"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_no_secret(samco: Samco, status: int, body: object, advice: str) -> None:
+def test_a_refusal_says_what_to_do_and_no_secret(samco: RestServer, status: int, body: object, advice: str) -> None:
     samco.status, samco.body = status, body
     with pytest.raises(LoginFailed, match=advice) as refused:
         exchange(samco.url)
@@ -138,13 +134,11 @@ def test_a_refusal_says_what_to_do_and_no_secret(samco: Samco, status: int, body
 
 
 def test_a_server_that_is_not_there_is_a_failed_login() -> None:
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
-        port = closed.server_port
     with pytest.raises(LoginFailed, match="check the network"):
-        exchange(f"http://127.0.0.1:{port}")
+        exchange(url_of_nobody())
 
 
-def test_a_missing_key_is_named(samco: Samco) -> None:
+def test_a_missing_key_is_named(samco: RestServer) -> None:
     with pytest.raises(LoginFailed, match="API key is missing"):
         exchange(samco.url, {"api_key": " ", "api_secret": "s3cret"})
     with pytest.raises(LoginFailed, match="API key is missing"):
@@ -186,7 +180,9 @@ def test_a_stored_token_that_is_none_is_never_sent(stored: str) -> None:
 
 def test_refused_handshakes_are_told_apart() -> None:
     adapter = BROKER.adapter()
-    assert isinstance(adapter.handshake_failure(401, "Unauthorized", {}, b""), AuthRejected)
-    assert isinstance(adapter.handshake_failure(403, "Forbidden", {}, b""), AuthRejected)
+    for status in (401, 403):
+        refused = adapter.handshake_failure(status, "no", {}, b"")
+        assert isinstance(refused, AuthRejected)
+        assert "public IP address" in str(refused)
     assert isinstance(adapter.handshake_failure(502, "Bad Gateway", {}, b""), Unavailable)
     assert adapter.close_failure(1000, "") is None

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
@@ -17,16 +16,18 @@ from picows import WSError
 
 from broker import vector_cases
 from simulator.wire_client import WireClient
+from support import vector_market
 from support.feeds import rig
 from support.sdk import import_path
 from support.servers import eventually
+from support.simulators import running
 from tickmux.broker.samco import BROKER
 from tickmux.instrument import Instrument
 from tickmux.login import IST, LoginFailed
 from tickmux.simulator import samco
 from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.samco import API_KEY, API_SECRET, SamcoSimulator
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.security import Security
 from tickmux.tick import Mode, Tick, tick_fields
 
 VECTORS = vector_cases.load("samco")
@@ -38,44 +39,11 @@ NOW = datetime(2025, 8, 18, 14, 30, tzinfo=IST)
 
 def as_security(tick: dict[str, Any]) -> Security:
     """A security in the state that a vector's tick tells of."""
-    row = next(row for row in VECTORS["instruments"] if (row["symbol"], row["exchange"]) == identity(tick))
-
-    def price(name: str) -> int:
-        return round(float(tick.get(name, 0)) * PRICE_UNIT)
-
-    def side(name: str) -> list[Level]:
-        levels = tick.get("depth", {}).get(name, [])
-        return [Level(round(level["price"] * PRICE_UNIT), level["quantity"], level["orders"]) for level in levels]
-
-    volume = tick.get("volume", 0)
-    index = tick["exchange"].endswith("_INDEX")
-    return Security(
-        symbol=tick["symbol"],
-        exchange=tick["exchange"],
-        name=tick["symbol"],
-        kind="INDEX" if index else "FUT" if "oi" in tick else "EQ",
-        token=0 if index else int(row["token"].partition("_")[0]),
-        tick=5 * PRICE_UNIT // 100,
-        expiry=NOW.date() if "oi" in tick else None,
-        ltp=price("ltp"),
-        open=price("open"),
-        high=price("high"),
-        low=price("low"),
-        close=price("close"),
-        volume=volume,
-        turnover=price("avg_trade_price") * volume,
-        last_quantity=tick.get("last_trade_quantity", 0),
-        total_buy=tick.get("total_buy_quantity", 0),
-        total_sell=tick.get("total_sell_quantity", 0),
-        oi=tick.get("oi", 0),
-        traded_at=tick["ltt"],
-        bids=side("buy"),
-        asks=side("sell"),
+    row = next(
+        r for r in VECTORS["instruments"] if (r["symbol"], r["exchange"]) == (tick["symbol"], tick["exchange"])
     )
-
-
-def identity(tick: dict[str, Any]) -> tuple[str, str]:
-    return tick["symbol"], tick["exchange"]
+    number = row["token"].partition("_")[0]
+    return vector_market.security_of(tick, max(0, int(number)), NOW.date() if "oi" in tick else None)
 
 
 def texts(item: dict[str, Any]) -> list[dict[str, Any]]:
@@ -131,14 +99,8 @@ def test_the_list_names_every_instrument_of_its_exchanges() -> None:
     }
 
 
-@asynccontextmanager
-async def running() -> AsyncIterator[SamcoSimulator]:
-    simulator = SamcoSimulator(Exchange(seed=3))
-    await simulator.start()
-    try:
-        yield simulator
-    finally:
-        await simulator.stop()
+def simulated() -> AbstractAsyncContextManager[SamcoSimulator]:
+    return running(SamcoSimulator(Exchange(seed=3)))
 
 
 async def connected(simulator: SamcoSimulator) -> WireClient:
@@ -164,7 +126,7 @@ def symbols(messages: list[str | bytes]) -> list[str]:
 
 def test_a_request_without_its_line_feed_waits_and_a_subscription_replaces_the_list() -> None:
     async def main() -> None:
-        async with running() as simulator:
+        async with simulated() as simulator:
             client = await connected(simulator)
             client.send(request("quote", "subscribe", "3045_NSE", "2885_NSE"))
             assert await client.flush() == []
@@ -188,7 +150,7 @@ def test_a_request_without_its_line_feed_waits_and_a_subscription_replaces_the_l
 @pytest.mark.parametrize("text", ["{}", "[]", '{"request":5}', request("quote3", "subscribe"), "\x00", "[" * 90_000])
 def test_hostile_requests_change_nothing(text: str) -> None:
     async def main() -> None:
-        async with running() as simulator:
+        async with simulated() as simulator:
             client = await connected(simulator)
             client.send(request("quote", "subscribe", "3045_NSE") + "\n", text + "\n", b"\xff\n")
             await client.flush()
@@ -199,7 +161,7 @@ def test_hostile_requests_change_nothing(text: str) -> None:
 
 def test_a_dead_session_is_refused_at_the_door_and_told_while_open() -> None:
     async def main() -> None:
-        async with running() as simulator:
+        async with simulated() as simulator:
             client = await connected(simulator)
             simulator.expire_token()
             decoded = BROKER.adapter().codec("main").decode(await client.receive())
@@ -212,7 +174,7 @@ def test_a_dead_session_is_refused_at_the_door_and_told_while_open() -> None:
 
 def test_a_login_by_keys_and_one_by_browser_make_sessions_that_the_feed_takes() -> None:
     async def main() -> None:
-        async with running() as simulator, httpx.AsyncClient(trust_env=False) as http:
+        async with simulated() as simulator, httpx.AsyncClient(trust_env=False) as http:
             login = BROKER.login(simulator.urls)
             keys = {"api_key": API_KEY, "api_secret": API_SECRET}
             session = await login.exchange(keys, {}, "", http, NOW)
@@ -293,7 +255,7 @@ class Stranger:
 @pytest.mark.parametrize("stream", ["quote", "quote2"])
 def test_the_official_sdk_hears_what_we_hear(stream: str, capsys: pytest.CaptureFixture[str]) -> None:
     async def main() -> None:
-        async with running() as simulator:
+        async with simulated() as simulator:
             wanted = ["3045_NSE", "500325_BSE"]
             token = unquote(simulator.credentials["session_token"])
             sdk = await asyncio.to_thread(Stranger, simulator.urls["feed"], token, wanted, stream)

@@ -251,6 +251,25 @@ def test_totals_without_a_number_of_levels_say_nothing_of_the_book() -> None:
     assert fields(codec(FUTURE, kind="L5").decode(frame(text))) == [{"total_buy_quantity": 5}]
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_other_fields_may_follow_the_levels(count: int) -> None:
+    levels = [*BID, *ASK] if count else []
+    text = packet(11, [(48, 6), (55, count), *levels, (47, 5), (26, 5), (28, 4), (27, 1482)])
+    (found,) = fields(codec(USDINR, kind="L5").decode(frame(text)))
+    assert (found["total_buy_quantity"], found["total_sell_quantity"]) == (5, 6)
+    buy = [{"price": 0.00001, "quantity": 1, "orders": 1}] if count else []
+    sell = [{"price": 0.00002, "quantity": 1, "orders": 1}] if count else []
+    assert found["depth"] == {"buy": buy, "sell": sell}
+
+
+def test_the_totals_of_a_book_that_comes_late_are_not_kept() -> None:
+    session = codec(FUTURE, kind="L5")
+    session.change([FUTURE], "L5", "L1")
+    (late,) = fields(session.decode(frame(book([], [], _47=5))))
+    assert late["total_buy_quantity"] == 5
+    assert fields(session.decode(frame(quote({29: 100}, 3, 44498)))) == [{"ltp": 1.0}]
+
+
 def test_totals_are_forgotten_with_the_book() -> None:
     session = codec(FUTURE, kind="L5")
     session.decode(frame(quote({29: 100}, 3, 44498), book([], [], _47=5, _48=6)))
@@ -274,6 +293,9 @@ BID, ASK = [(49, 100), (50, 1), (51, 1)], [(52, 200), (53, 1), (54, 1)]
         [*HEAD, (55, 1), (49, 100), (49, 200), (50, 1)],
         [*HEAD, (55, 1), (55, 1), *BID[1:]],
         [*HEAD, (55, 1), *BID, (47, 1), (48, 1), (28, 1)],
+        [*HEAD, (47, 1), (55, 1), *BID, *ASK, (47, 1)],
+        [*HEAD, (55, 1), *BID, *ASK, (55, 1)],
+        [*HEAD, (55, 1), *BID, (47, 1), *ASK],
         [*HEAD, (26, 1), (55, 0)],
         [(26, 3), (55, 0)],
         [(27, 44498), (55, 0)],

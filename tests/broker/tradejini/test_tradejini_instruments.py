@@ -221,3 +221,50 @@ def test_the_table_of_groups_is_fetched_first_and_spot_prices_never() -> None:
     assert not any("Spot" in name for name in names)
     assert downloads[0].url == "http://x/v2/api/mkt-data/scrips/symbol-store?version=0"
     assert downloads[1].url == "http://x/v2/api/mkt-data/scrips/symbol-store/Securities?version=0"
+
+
+@pytest.mark.parametrize(
+    ("group", "row", "wanted"),
+    [
+        (
+            "CurrencyOptions",
+            "OPTCUR_USDINR_CDS_2026-12-29_88.25_PE,x,71,1,0.0025,currency,1",
+            ("USDINR29DEC2688.25PE", "CDS", "29-DEC-26", 88.25, "PE", 0.0025),
+        ),
+        (
+            "CurrencyFuture",
+            "FUTCUR_EURINR_BCD_2026-11-25,x,72,1,0.0025,currency,1",
+            ("EURINR25NOV26FUT", "BCD", "25-NOV-26", 0.0, "FUT", 0.0025),
+        ),
+        (
+            "CommodityOptions",
+            "OPTFUT_CRUDEOIL_MCX_2026-12-16_5300.0_CE,x,73,100,0.1,commodity,1",
+            ("CRUDEOIL16DEC265300CE", "MCX", "16-DEC-26", 5300.0, "CE", 0.1),
+        ),
+        (
+            "FutureContracts",
+            "FUTIDX_BANKEX_BFO_2026-11-24,x,74,30,0.05,index,1",
+            ("BANKEX24NOV26FUT", "BFO", "24-NOV-26", 0.0, "FUT", 0.05),
+        ),
+        (
+            "NSEOptions",
+            "OPTIDX_NIFTY_NFO_2026-12-01_25050_PE,x,75,75,0.05,index,1",
+            ("NIFTY01DEC2625050PE", "NFO", "01-DEC-26", 25050.0, "PE", 0.05),
+        ),
+        (
+            "NSEOptions",
+            "OPTSTK_M&M_NFO_2026-12-29_3050_CE,x,76,200,0.05,equity,1",
+            ("M&M29DEC263050CE", "NFO", "29-DEC-26", 3050.0, "CE", 0.05),
+        ),
+        (
+            "FutureContracts",
+            "FUTSTK_BAJAJ-AUTO_NFO_2026-12-29,x,77,75,0.05,equity,1",
+            ("BAJAJ-AUTO29DEC26FUT", "NFO", "29-DEC-26", 0.0, "FUT", 0.05),
+        ),
+    ],
+)
+def test_contracts_of_every_segment(group: str, row: str, wanted: tuple[object, ...]) -> None:
+    (found,) = parse(f"{group}.csv", f"{CONTRACTS}\n{row}\n")
+    told = (found.symbol, found.exchange, found.expiry, found.strike, found.instrumenttype, found.tick_size)
+    assert told == wanted
+    assert found.brsymbol == row.partition(",")[0]

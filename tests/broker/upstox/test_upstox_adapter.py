@@ -48,6 +48,32 @@ def test_tradable_instruments_have_five_and_thirty_levels_and_indices_none() -> 
 
 
 @pytest.mark.parametrize(
+    ("values", "levels"),
+    [({"plus": "yes"}, (5, 30)), ({}, (5,)), ({"plus": "no"}, (5,))],
+)
+def test_thirty_levels_are_offered_to_an_account_that_is_said_to_be_plus(
+    values: dict[str, str], levels: tuple[int, ...]
+) -> None:
+    adapter = UpstoxAdapter()
+    adapter.meets(Credentials({"access_token": "t0ken", **values}))
+    assert adapter.depth_levels("NSE") == levels
+    assert adapter.depth_levels("NSE_INDEX") == ()
+
+
+def test_what_the_feed_has_refused_is_not_offered_until_a_new_token() -> None:
+    adapter = UpstoxAdapter()
+    monday, tuesday = (Credentials({"access_token": day, "plus": "yes"}) for day in ("monday", "tuesday"))
+    adapter.meets(monday)
+    codec = adapter.codec("main")
+    codec.subscribe([SBIN], "full_d30")
+    codec.decode('{"status":"failed","method":"sub","error":"Plus accounts only"}')
+    adapter.meets(monday)
+    assert adapter.depth_levels("NSE") == (5,)
+    adapter.meets(tuesday)
+    assert adapter.depth_levels("NSE") == (5, 30)
+
+
+@pytest.mark.parametrize(
     ("load", "fits"),
     [
         ({"ltpc": 5000}, True),

@@ -28,7 +28,7 @@ from broker.upstox.upstox_wire import (
     text,
     varint,
 )
-from tickmux.broker.upstox.streaming.upstox_mapping import UpstoxCodec
+from tickmux.broker.upstox.streaming.upstox_mapping import Account, UpstoxCodec
 from tickmux.codec import BinaryText, Decoded, Event, Frame
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode, Tick, tick_fields
@@ -40,7 +40,7 @@ BOOK = levels((812.3, 100, 812.4, 50), (812.25, 200, 812.45, 60))
 
 
 def codec(*instruments: Instrument, kind: str = "full") -> UpstoxCodec:
-    made = UpstoxCodec()
+    made = UpstoxCodec(Account(stated=True))
     made.subscribe(instruments or (SBIN, NIFTY, OPTION), kind)
     return made
 
@@ -409,30 +409,92 @@ def test_an_error_names_the_last_request_and_no_token() -> None:
     assert decoded.message == f"token … is bad (last request: sub full 2 keys: {SBIN_KEY}, {NIFTY_KEY})"
 
 
+# -- 30 levels and who has them ----------------------------------------------------------------------------
+
+PLUS_ONLY = '{"status":"failed","method":"sub","error":"Plus accounts only"}'
+
+
+def deep(request_mode: int) -> bytes:
+    return live(SBIN_KEY, market(message(2, BOOK), request_mode=request_mode))
+
+
+def asked(frames: Sequence[Frame]) -> list[tuple[str, str, list[str]]]:
+    said = ((request["method"], request["data"]) for request in requests(frames))
+    return [(method, data.get("mode", ""), data["instrumentKeys"]) for method, data in said]
+
+
 def test_refused_thirty_levels_become_five() -> None:
     subject = codec(SBIN, kind="full_d30")
     subject.subscribe([NIFTY], "ltpc")
     subject.change([OPTION], "full", "full_d30")
-    refusal = '{"status":"failed","method":"change_mode","error":"Plus accounts only"}'
+    refusal = '{"status":"failed","error":"Plus accounts only"}'
     decoded = subject.decode(refusal)
     assert decoded.event == Event.ERROR
-    asked = [(request["method"], request["data"]) for request in requests(decoded.replies)]
-    assert asked == [
-        ("sub", {"mode": "full", "instrumentKeys": [SBIN_KEY]}),
-        ("change_mode", {"mode": "full", "instrumentKeys": [OPTION_KEY]}),
-    ]
+    assert asked(decoded.replies) == [("sub", "full", [SBIN_KEY]), ("change_mode", "full", [OPTION_KEY])]
     assert subject.decode(refusal).replies == []
+
+
+def test_a_refusal_that_comes_after_later_requests_is_understood() -> None:
+    subject = codec(SBIN, kind="full_d30")
+    subject.subscribe([NIFTY], "ltpc")
+    subject.unsubscribe([NIFTY], "ltpc")
+    assert asked(subject.decode(PLUS_ONLY).replies) == [("sub", "full", [SBIN_KEY])]
 
 
 def test_thirty_levels_that_came_are_not_given_up_for_another_refusal() -> None:
     subject = codec(SBIN, kind="full_d30")
-    subject.decode(live(SBIN_KEY, market(message(2, BOOK), request_mode=3)))
+    subject.decode(deep(3))
     assert subject.decode('{"status":"failed","method":"sub","error":"limit"}').replies == []
 
 
 @pytest.mark.parametrize("unrelated", ['{"status":"failed","method":"unsub"}', '{"status":"success"}'])
-def test_only_a_refusal_of_that_request_gives_thirty_levels_up(unrelated: str) -> None:
+def test_only_a_refusal_of_such_a_request_gives_thirty_levels_up(unrelated: str) -> None:
     assert codec(SBIN, kind="full_d30").decode(unrelated).replies == []
-    later = codec(SBIN, kind="full_d30")
-    later.subscribe([NIFTY], "ltpc")
-    assert later.decode('{"status":"failed","method":"sub"}').replies == []
+
+
+def test_an_account_that_was_refused_is_asked_for_five_levels_at_once_from_then_on() -> None:
+    account = Account(stated=True)
+    first = UpstoxCodec(account)
+    first.subscribe([SBIN], "full_d30")
+    assert account.has_30
+    first.decode(PLUS_ONLY)
+    assert not account.has_30
+    assert asked(UpstoxCodec(account).subscribe([OPTION], "full_d30")) == [("sub", "full", [OPTION_KEY])]
+
+
+def test_five_levels_in_place_of_thirty_tell_the_account() -> None:
+    account = Account(stated=True)
+    subject = UpstoxCodec(account)
+    subject.subscribe([SBIN], "full_d30")
+    assert len(subject.decode(deep(1)).ticks) == 1
+    assert not account.has_30
+    subject.decode(deep(3))
+    assert account.has_30
+
+
+def test_the_last_message_of_the_mode_before_says_nothing_of_the_account() -> None:
+    account = Account(stated=True)
+    subject = UpstoxCodec(account)
+    subject.subscribe([SBIN], "full")
+    subject.change([SBIN], "full", "full_d30")
+    subject.decode(deep(1))
+    assert account.has_30
+
+
+def test_who_has_had_thirty_levels_is_refused_for_their_number() -> None:
+    account = Account(stated=True)
+    subject = UpstoxCodec(account)
+    subject.subscribe([SBIN], "full_d30")
+    subject.decode(deep(3))
+    subject.subscribe([OPTION], "full_d30")
+    assert asked(subject.decode('{"status":"failed","error":"limit"}').replies) == [("sub", "full", [OPTION_KEY])]
+    assert account.has_30
+
+
+def test_frames_that_belong_to_no_session_tell_nothing_of_an_account() -> None:
+    account = Account()
+    subject = UpstoxCodec(account)
+    subject.subscribe([SBIN], "full_d30")
+    subject.decode(deep(1))
+    assert subject.decode(PLUS_ONLY).replies == []
+    assert account.has_30

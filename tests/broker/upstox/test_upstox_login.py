@@ -167,3 +167,20 @@ def test_a_token_that_has_ended_is_not_stored() -> None:
 def test_what_is_no_token_is_refused(token: str) -> None:
     with pytest.raises(LoginFailed, match="access token"):
         UpstoxLogin().from_token({"access_token": token}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"), [("", {}), ("no", {}), (" N ", {}), ("yes", {"plus": "yes"}), ("Y", {"plus": "yes"})]
+)
+def test_a_plus_account_is_what_the_user_says(answer: str, kept: dict[str, str]) -> None:
+    session, _ = exchange(ACCEPTED, {"code": "once"}, {**KEYS, "plus": answer})
+    assert session.values == {"api_key": "k3y", "access_token": "fresh", "user_id": "AB1234", **kept}
+    pasted = UpstoxLogin().from_token({"access_token": "opaque", "plus": answer}, NOW)
+    assert pasted.values == {"access_token": "opaque", **kept}
+
+
+def test_an_answer_that_is_neither_yes_nor_no_is_asked_again_before_the_code_is_spent() -> None:
+    with pytest.raises(LoginFailed, match="say yes or no"):
+        exchange(ACCEPTED, {"code": "once"}, {**KEYS, "plus": "gold"})
+    with pytest.raises(LoginFailed, match="say yes or no"):
+        UpstoxLogin().from_token({"access_token": "opaque", "plus": "gold"}, NOW)

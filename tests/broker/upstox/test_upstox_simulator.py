@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,12 @@ import pytest
 
 from broker.upstox.upstox_wire import SBIN_KEY
 from simulator.wire_client import WireClient
+from support.feeds import rig
+from support.simulated_market import AFTERNOON, TickingClock
+from support.simulators import running
 from tickmux.broker.upstox import BROKER
 from tickmux.broker.upstox.streaming.upstox_adapter import UpstoxAdapter
-from tickmux.broker.upstox.streaming.upstox_mapping import UpstoxCodec
+from tickmux.broker.upstox.streaming.upstox_mapping import Account, UpstoxCodec
 from tickmux.codec import Decoded, Event, Frame, HttpRequest
 from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
@@ -32,35 +34,14 @@ from tickmux.simulator.upstox import (
 from tickmux.tick import Mode, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable
 
-START = 1_755_507_611.0
-NOW = datetime.fromtimestamp(START, UTC)
+NOW = datetime.fromtimestamp(AFTERNOON, UTC)
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "upstox.json").read_text())
-
-
-class Clock:
-    """Tenths of a second at every look."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        self.now += 0.1
-        return self.now
-
-
-@asynccontextmanager
-async def running() -> AsyncIterator[UpstoxSimulator]:
-    simulator = UpstoxSimulator(Exchange(seed=3, clock=Clock()))
-    await simulator.start()
-    try:
-        yield simulator
-    finally:
-        await simulator.stop()
 
 
 def against(body: Callable[[UpstoxSimulator, httpx.AsyncClient], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
-        async with running() as simulator, httpx.AsyncClient(trust_env=False) as http:
+        simulator = UpstoxSimulator(Exchange(seed=3, clock=TickingClock()))
+        async with running(simulator), httpx.AsyncClient(trust_env=False) as http:
             await body(simulator, http)
 
     asyncio.run(run())
@@ -116,7 +97,7 @@ def sbin() -> Security:
 
 
 def test_a_price_is_encoded_to_the_vectors_bytes() -> None:
-    simulator = UpstoxSimulator(Exchange(seed=3, clock=Clock()))
+    simulator = UpstoxSimulator(Exchange(seed=3, clock=TickingClock()))
     security = sbin()
     feed = simulator.encode(security, "ltpc")
     (frame,) = simulator.pack(None, [(security, "ltpc", feed)])  # type: ignore[arg-type]
@@ -151,7 +132,7 @@ FULL = {"volume", "avg_trade_price", "total_buy_quantity", "total_sell_quantity"
 
 @pytest.mark.parametrize(("kind", "levels"), [("ltpc", 0), ("full", 5), ("full_d30", 30), ("option_greeks", 0)])
 def test_every_instrument_is_read_back_as_it_is(kind: str, levels: int) -> None:
-    simulator = UpstoxSimulator(Exchange(seed=3, clock=Clock()))
+    simulator = UpstoxSimulator(Exchange(seed=3, clock=TickingClock()))
     simulator.exchange.step(2000)
     instruments = listed(simulator)
     assert len(instruments) > 200
@@ -208,7 +189,7 @@ def test_a_market_is_followed_from_the_snapshot_on() -> None:
 
 
 def test_what_is_of_another_segment_than_ours_is_skipped_in_the_list() -> None:
-    simulator = UpstoxSimulator(Exchange(seed=3, clock=Clock()))
+    simulator = UpstoxSimulator(Exchange(seed=3, clock=TickingClock()))
     ((filename, content),) = simulator.instrument_dump()
     parts = BROKER.instruments()
     found = list(parts.parse(content, filename))
@@ -312,7 +293,7 @@ def test_an_account_without_plus_gets_five_levels_for_thirty() -> None:
     async def body(simulator: UpstoxSimulator, http: httpx.AsyncClient) -> None:
         simulator.plus = False
         instrument = next(one for one in listed(simulator) if one.token == SBIN_KEY)
-        codec = UpstoxCodec()
+        codec = UpstoxCodec(Account(stated=True))
         client = await connected(simulator, http)
         client.send(*wire(codec.subscribe([instrument], "full_d30")))
         (refusal,) = await client.flush()
@@ -324,6 +305,22 @@ def test_an_account_without_plus_gets_five_levels_for_thirty() -> None:
         assert len(tick.depth.buy) == 5
 
     against(body)
+
+
+def test_a_client_is_told_the_levels_that_will_be_sent() -> None:
+    async def levels(plus: bool) -> tuple[int, int]:
+        async with rig("upstox") as here:
+            here.simulator.plus = plus  # type: ignore[attr-defined]
+            here.simulator.new_token()
+            share, other = here.listed(2, "NSE")
+            await here.ticking(await here.subscribe([other], Mode.LTP))  # the account is known from now on
+            (grant,) = await here.subscribe([share], Mode.DEPTH, 30)
+            await here.ticking([grant])
+            book = here.bus.payloads[grant.topic][-1]["depth"]
+            return grant.key.depth, len(book["buy"])
+
+    assert asyncio.run(levels(True)) == (30, 30)
+    assert asyncio.run(levels(False)) == (5, 5)
 
 
 def test_more_keys_than_a_connection_may_have_are_refused_and_the_rest_stays() -> None:

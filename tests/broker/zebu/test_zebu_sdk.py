@@ -1,5 +1,6 @@
 """Zebu's official SDK drives the simulator: what it makes of the frames is what the exchange made."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 
 from broker._noren.sdk_frames import check
 from broker._noren.test_noren_simulator import MORNING, instruments, run
-from support.sdk import official_sdk
+from support.sdk import import_path, official_sdk
 from support.stranger import converse, stranger
+from tickmux.simulator import _noren
 from tickmux.simulator.exchange import Exchange
 
 SDK = "myntapi==0.0.7"
@@ -44,5 +46,22 @@ def test_the_sdks_merged_frames_are_what_the_exchange_made(market: Exchange) -> 
 def test_the_sdk_is_refused_with_a_wrong_token(market: Exchange) -> None:
     async def scenario(simulator: Any) -> None:
         assert await session(simulator, "wrong", {"t": [], "d": []}) == "refused"
+
+    run("zebu", market, scenario)
+
+
+def test_what_a_code_buys_the_sdk_opens_the_feed(market: Exchange) -> None:
+    async def scenario(simulator: Any) -> None:
+        import_path(SDK)
+        from myntapi import NorenApi_oauth
+
+        api = NorenApi_oauth(host="http://127.0.0.1/", websocket=simulator.urls["feed"])
+        post = api.session.post
+        api.session.post = lambda url, **rest: post(simulator.urls["token"], **rest)  # the address is built in
+        code = simulator.new_code()
+        answer = await asyncio.to_thread(api.Oauth_login_using_code, _noren.CLIENT_ID, _noren.SECRET_KEY, code)
+        assert answer["uid"] == simulator.credentials["user_id"]
+        known = await session(simulator, answer["susertoken"], {"t": ["NSE|26000"], "d": []})
+        assert known["t"]["NSE|26000"]["t"] in ("tk", "tf")
 
     run("zebu", market, scenario)

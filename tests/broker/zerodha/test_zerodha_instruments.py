@@ -92,6 +92,31 @@ def test_an_equity_keeps_its_series_and_a_weekly_option_its_real_date() -> None:
     assert weekly.symbol == "NIFTY14AUG2525000CE"
 
 
+@pytest.mark.parametrize(
+    ("row", "symbol", "exchange", "tick_size"),
+    [
+        ("256006,1000,USDINR25829FUT,USDINR,0,2025-08-29,0,0.0025,1,FUT,BCD-FUT,BCD",
+         "USDINR29AUG25FUT", "BCD", 0.0025),
+        ("512012,2000,SILVER25SEPFUT,SILVER,0,2025-09-05,0,1,30,FUT,NCO-FUT,NCO", "SILVER05SEP25FUT", "NCO", 1),
+        ('512268,2001,GOLD25SEP100000PE,"GOLD",0,2025-09-26,100000,0.5,1,PE,NCO-OPT,NCO',
+         "GOLD26SEP25100000PE", "NCO", 0.5),
+        ("14337026,56004,SAIL25AUG122.5PE,SAIL,0,2025-08-28,122.5,0.05,4700,PE,NFO-OPT,NFO",
+         "SAIL28AUG25122.5PE", "NFO", 0.05),
+        ("14337282,56005,M&M25AUGFUT,M&M,0,2025-08-28,0.0,0.1,200,FUT,NFO-FUT,NFO", "M&M28AUG25FUT", "NFO", 0.1),
+        ("114573575,447553,NATURALGAS25AUG262.5CE,NATURALGAS,0,2025-08-25,262.5,0.05,1,CE,MCX-OPT,MCX",
+         "NATURALGAS25AUG25262.5CE", "MCX", 0.05),
+    ],
+)  # fmt: skip
+def test_derivatives_of_every_exchange(row: str, symbol: str, exchange: str, tick_size: float) -> None:
+    found = one(row)
+    assert (found.symbol, found.exchange, found.brexchange, found.tick_size) == (
+        symbol,
+        exchange,
+        exchange,
+        tick_size,
+    )
+
+
 def test_columns_may_be_reordered_and_lines_end_in_crlf() -> None:
     header = "exchange,segment,instrument_type,lot_size,tick_size,strike,expiry,name,tradingsymbol,instrument_token"
     data = f"\ufeff{header}\r\nNSE,NSE,EQ,1,0.05,0,,STATE BANK,SBIN,779521\r\n".encode()

@@ -6,6 +6,7 @@ A file is CSV text, often in a zip. A column is known by its name without blanks
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import lru_cache
@@ -33,6 +34,7 @@ _PAISE_FROM = {"CDS": 0.05, "BCD": 0.05, "MCX": 5.0}
 """A file whose smallest tick is this much or more (otherwise 1) is written in paise. On MCX a whole rupee is a
 common tick, while 5 paise is the smallest of all."""
 _FUTURES = ("FUT", "IF", "SF")
+_PLAIN_SERIES = ("EQ", "BE")
 _BUCKETS = {
     "BSXFUT": "SENSEX", "BSXOPT": "SENSEX",
     "BKXFUT": "BANKEX", "BKXOPT": "BANKEX",
@@ -53,7 +55,7 @@ class NorenInstruments(InstrumentList):
     )
     columns: ClassVar[tuple[str, ...]] = ()
     """The columns of files without a header line."""
-    required: ClassVar[tuple[str, ...]] = ("exchange", "token", "lotsize", "tradingsymbol")
+    required: ClassVar[tuple[str, ...]] = ("exchange", "token", "lotsize", "symbol", "tradingsymbol")
     missing_indices: ClassVar[Mapping[str, Mapping[str, str]]] = {"BSE": {"SENSEX": "1", "BANKEX": "12"}}
     """Exchange -> symbols and tokens of indices that its file lacks."""
     index_instruments: ClassVar[frozenset[str]] = frozenset({"INDEX", "IDX", "UNDIND"})
@@ -85,7 +87,7 @@ class NorenInstruments(InstrumentList):
                 with zipfile.ZipFile(io.BytesIO(data)) as archive:
                     (member,) = [one for one in archive.infolist() if one.filename.lower().endswith((".txt", ".csv"))]
                     data = archive.read(member) if member.file_size <= _MOST_BYTES else b""
-            except (zipfile.BadZipFile, ValueError, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+            except (zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, EOFError, OSError) as error:
                 raise ListFormatError(f"{filename} is no zip of one {self.broker} instrument list") from error
         return data.decode("utf-8-sig", errors="replace")
 
@@ -146,6 +148,8 @@ class NorenInstruments(InstrumentList):
             raise BadRow("no token")
         if not row["tradingsymbol"]:
             raise BadRow("no trading symbol")
+        if row.get("symbol") == "":
+            raise BadRow("no symbol")
         tick = round(number(row.get("ticksize", ""), "tick size") / tick_divisor, 6)
         if exchange in ("NSE", "BSE"):
             if self.is_index(row, kind):
@@ -162,24 +166,23 @@ class NorenInstruments(InstrumentList):
 
     def index_name(self, row: Row) -> str:
         """Our symbol of an index row."""
-        if not row.get("symbol"):
-            raise BadRow("no symbol")
         return index_symbol(row["symbol"], row["tradingsymbol"])
 
     def series(self, row: Row) -> str:
         """The series of an NSE share."""
         return row.get("instrument", "").upper()
 
-    def plain_symbol(self, row: Row, series: str) -> str:
-        """The symbol of an NSE share of these series: only the suffix goes, BAJAJ-AUTO-EQ keeps a hyphen."""
-        return row["tradingsymbol"].removesuffix(f"-{series}")
+    def plain_symbol(self, row: Row) -> str:
+        """The symbol of an NSE share of EQ or BE: only that suffix goes, BAJAJ-AUTO-EQ keeps a hyphen."""
+        name, _, suffix = row["tradingsymbol"].rpartition("-")
+        return name if name and suffix in _PLAIN_SERIES else row["tradingsymbol"]
 
     def share(self, row: Row, token: str, tick: float) -> Instrument:
         exchange, symbol, kind = row["exchange"], row["tradingsymbol"], "EQ"
         if exchange == "NSE":
             series = self.series(row)
-            if series in ("EQ", "BE"):
-                symbol = self.plain_symbol(row, series)
+            if series in _PLAIN_SERIES:
+                symbol = self.plain_symbol(row)
             elif series:
                 kind = series
         name = row.get("symbol") or symbol
@@ -199,7 +202,7 @@ class NorenInstruments(InstrumentList):
         )
 
     def derivative(self, row: Row, token: str, kind: str, tick: float) -> Instrument:
-        name = row.get("symbol", "")
+        name = row.get("symbol")
         if not name:
             raise BadRow("no symbol")
         option = row.get("optiontype", "").upper()

@@ -11,7 +11,6 @@ from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
-import pyotp
 
 from tickmux.broker import _login_http
 from tickmux.broker._login_values import needed
@@ -20,23 +19,6 @@ from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
 
 _WEEK = 7 * 86_400
-
-TOTP_FIELDS = (
-    Field(
-        name="totp_secret",
-        label="TOTP secret",
-        help="of the authenticator; leave empty to type the code each time",
-        secret=True,
-        optional=True,
-    ),
-    Field(
-        name="totp",
-        label="Code of the authenticator",
-        help="leave empty if the TOTP secret is given",
-        remember=False,
-        optional=True,
-    ),
-)
 
 Answer = Mapping[str, Any]
 """A broker's JSON object; empty where it sent something else."""
@@ -59,20 +41,6 @@ def text_of(answer: Answer, *names: str) -> str:
 def succeeded(answer: Answer) -> bool:
     """Whether `stat`, or `status`, reads `ok` in any case."""
     return text_of(answer, "stat", "status").lower() == "ok"
-
-
-def one_time_code(values: Mapping[str, str], broker: str, now: datetime) -> str:
-    """The code of `TOTP_FIELDS`: as typed, or made of the secret."""
-    typed = values.get("totp", "").strip()
-    if typed:
-        return typed
-    secret = values.get("totp_secret", "").replace(" ", "")
-    if not secret:
-        raise LoginFailed(f"{broker} wants the code of your authenticator: give its secret, or a code")
-    try:
-        return pyotp.TOTP(secret.upper()).at(int(now.timestamp()))
-    except ValueError:
-        raise LoginFailed("this is no TOTP secret: it consists of letters and the digits 2 to 7") from None
 
 
 async def ask(http: httpx.AsyncClient, broker: str, method: str, url: str, **request: Any) -> Answer:
@@ -156,8 +124,8 @@ class NorenOAuthLogin(NorenLogin):
         found = self.tokens(answer) if succeeded(answer) else {}
         if not found:
             raise LoginFailed(self._advice(answer))
-        user = text_of(answer, "USERID", "uid") or client
-        return self.session({"user_id": user.removesuffix("_U").upper(), **found}, now, text_of(answer, "expires_in"))
+        user = (text_of(answer, "USERID", "uid", "actid") or client).upper().removesuffix("_U")
+        return self.session({"user_id": user, **found}, now, text_of(answer, "expires_in"))
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
         pasted = super().from_token(values, now)

@@ -5,12 +5,13 @@ from typing import ClassVar
 
 import httpx
 
-from tickmux.broker._noren.noren_codec import DEPTH, EXCHANGES, TOUCHLINE, NorenCodec
+from tickmux.broker._noren.noren_codec import DEPTH, EXCHANGES, REFUSAL, TOUCHLINE, NorenCodec
 from tickmux.broker._noren.session_memory import SessionMemory
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.base_adapter import (
+    AuthRejected,
     BaseBrokerWebSocketAdapter,
     Channel,
     Endpoint,
@@ -22,10 +23,12 @@ _EVICTIONS = 3
 _EVICTED_WAIT = 60.0
 
 
-def noren_channel(*, symbols: int = 1000, max_symbols: int = 3000, batch: int = 100) -> Channel:
+def noren_channel(
+    *, symbols: int = 1000, max_symbols: int = 3000, batch: int = 100, first_delay: float = 5.0
+) -> Channel:
     """One connection per user id. Where no limit is published, 1000 scrips are the default and 3000 the most.
 
-    Heartbeats are due every 30 to 50 s; one every 10 s also looks after snapshots that do not come.
+    The codec beats every 30 s; it is asked every 10 s, since it also looks after snapshots that do not come.
     """
     return Channel(
         symbols=symbols,
@@ -37,7 +40,7 @@ def noren_channel(*, symbols: int = 1000, max_symbols: int = 3000, batch: int = 
         ping_interval=30.0,
         stall_after=45.0,  # a ping and 10 s for its pong
         quiet_after=120.0,
-        backoff=(5.0, 60.0),
+        backoff=(first_delay, 60.0),
     )
 
 
@@ -62,11 +65,15 @@ class NorenAdapter(BaseBrokerWebSocketAdapter):
         return (Stream("main", DEPTH if mode is Mode.DEPTH else TOUCHLINE),)
 
     def codec(self, channel: str) -> FeedCodec:
-        return self.codec_class(self.memory)
+        return self.codec_class(self.memory, self.channels[channel].symbol_limit)
 
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         self.memory.attempt(credentials, self.spare_refusals(credentials))
         return Endpoint(self.urls["feed"])
+
+    def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
+        failure = super().handshake_failure(status, reason, headers, body)
+        return AuthRejected(REFUSAL) if isinstance(failure, AuthRejected) else failure
 
     def close_failure(self, code: int, reason: str) -> Exception | None:
         self.memory.ended(by_broker=True)

@@ -35,6 +35,8 @@ _HEARTBEATS = frozenset({"hk", "h"})
 _NOT_OURS = frozenset({"lk", "lf", "ulk", "om", "pm", "am", "rm", "ms"})
 """The LTP-only channel, which is never requested, orders, positions, alerts, administrator, market status."""
 _NOTHING = frozenset({"", "-", "NA"})
+_CALLS_A_HEARTBEAT = 3
+"""Heartbeats are due every 30 s; the calls in between, every 10 s, look after snapshots that do not come."""
 
 _Key = tuple[str, str]
 _decode = msgspec.json.Decoder().decode
@@ -48,8 +50,10 @@ class NorenCodec(FeedCodec):
     """Kinds are the channels, `touchline` and `depth`. Credentials: `user_id`, `token`, and `variant` where a session
     of the other generation is used (`accesstoken` or `susertoken`, section 3.1).
 
-    A snapshot that does not come is asked for once more, at the second heartbeat after the subscription; if it
-    still does not, the scrip is reported as refused.
+    A snapshot that does not come is asked for once more, at the second call of `heartbeat_frames` after the
+    subscription; if it still does not, the scrip is reported as refused.
+
+    `scrip_limit`: subscriptions that a connection may hold, both channels counted.
     """
 
     waits_for_ready = True
@@ -57,11 +61,11 @@ class NorenCodec(FeedCodec):
     source: ClassVar[str] = "API"
     exchanges: ClassVar[tuple[str, ...]] = EXCHANGES
     heartbeat: ClassVar[str] = noren_json({"t": "h"})
-    scrip_limit: ClassVar[int | None] = None
-    """Subscriptions that a connection may hold, both channels counted, where the broker says so."""
 
-    def __init__(self, memory: SessionMemory | None = None) -> None:
+    def __init__(self, memory: SessionMemory | None = None, scrip_limit: int = 1000) -> None:
         super().__init__()
+        self._scrip_limit = scrip_limit
+        self._beats = 0
         self._memory = memory or SessionMemory()
         self._states: dict[str, dict[Hashable, ScripState]] = {TOUCHLINE: {}, DEPTH: {}}
         self._missing: Unanswered[tuple[str, _Key]] = Unanswered()
@@ -89,7 +93,9 @@ class NorenCodec(FeedCodec):
         return credentials["user_id"], credentials["token"]
 
     def heartbeat_frames(self) -> list[Frame]:
-        return [self.heartbeat, *self._asking_again()]
+        is_due = self._beats % _CALLS_A_HEARTBEAT == 0
+        self._beats += 1
+        return [self.heartbeat, *self._asking_again()] if is_due else [*self._asking_again()]
 
     def close_frames(self) -> list[Frame]:
         self._memory.ended(by_broker=False)
@@ -120,7 +126,7 @@ class NorenCodec(FeedCodec):
 
     def change_frames(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
         # In between, the scrips count on both channels; without room for that the old one has to go first.
-        if self.scrip_limit is not None and len(self.kinds) + len(instruments) > self.scrip_limit:
+        if len(self.kinds) + len(instruments) > self._scrip_limit:
             return [*self.unsubscribe_frames(instruments, old), *self.subscribe_frames(instruments, new)]
         return super().change_frames(instruments, old, new)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tickmux.broker._xts.codec import XtsCodec
 from tickmux.broker._xts.messages import LTP
-from tickmux.broker._xts.rest import JSON_PREFIX, prefix_of, read_answer, says_token_is_dead, with_prefix
+from tickmux.broker._xts.rest import JSON_PREFIX, prefix_of, says_token_is_dead, with_prefix
 from tickmux.broker._xts.socketio import DEFAULT_PING_INTERVAL
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
@@ -100,7 +100,8 @@ class XtsAdapter(BaseBrokerWebSocketAdapter):
 
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         if says_token_is_dead(body[:1024].decode("utf-8", "replace")):
-            return AuthRejected(f"the broker refused the session (HTTP {status}): {read_answer(status, body).words}")
+            # Not in the broker's words, which may repeat the token.
+            return AuthRejected(f"the broker refused the session's token (HTTP {status})")
         if status == 400 and _error_code(body) == _UNSUPPORTED_PROTOCOL:
             # The server speaks one generation only, and it was not the one that was asked for.
             self._generation = 7 - self._generation

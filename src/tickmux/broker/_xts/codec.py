@@ -34,10 +34,11 @@ from tickmux.broker._xts.rest import (
     login_body,
     read_answer,
     says_token_is_dead,
+    shown,
 )
 from tickmux.broker._xts.socketio import CONNECT, GOODBYE, PING, Kind, Packet, SocketIo
 from tickmux.broker._xts.subscriptions import Subscriptions
-from tickmux.broker._xts.text import PROPERTY_CHANGE, Malformed, read_payload
+from tickmux.broker._xts.text import PROPERTY_CHANGE, Malformed, NoInstrument, read_payload
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame, HttpRequest
 from tickmux.instrument import Instrument
 
@@ -46,7 +47,6 @@ _READ_CODES = CODES | {PROPERTY_CHANGE}
 _KNOWN_CODES = frozenset({1504, 1505, 1507, 5018})
 """Candles, indices by name, market status, 100 levels: nothing that is subscribed here."""
 _GREETINGS = frozenset({"joined", "success", "warning"})
-_HIDDEN = "…"
 
 
 class XtsCodec(FeedCodec):
@@ -191,7 +191,7 @@ class XtsCodec(FeedCodec):
         if name == "error":
             if says_token_is_dead(packet.payload):
                 return self._dead("the broker no longer accepts the token", packet.payload)
-            return Decoded(event=Event.ERROR, message=self._without_secrets(error_words(packet.payload)))
+            return Decoded(event=Event.ERROR, message=self._shown(error_words(packet.payload)))
         return Decoded(unknown=1)
 
     def _attachment(self, packet: Packet) -> Decoded:
@@ -220,6 +220,8 @@ class XtsCodec(FeedCodec):
         """Some builds send market data under the name `message`; everything else under it is talk."""
         try:
             return self._ticks(list(read_payload(payload, 0)))
+        except NoInstrument:
+            return Decoded(event=Event.MALFORMED)
         except Malformed:
             return Decoded()
 
@@ -237,18 +239,17 @@ class XtsCodec(FeedCodec):
         return decoded
 
     def _dead(self, what: str, payload: object) -> Decoded:
-        words = self._without_secrets(error_words(payload)) if payload else ""
+        words = self._shown(error_words(payload)) if payload else ""
         return Decoded(event=Event.AUTH_ERROR, message=f"{what}: {words}" if words else what)
 
-    def _without_secrets(self, words: str) -> str:
-        token = self._subscriptions.token
-        return words.replace(token, _HIDDEN) if token else words
+    def _shown(self, words: str) -> str:
+        return shown(words, self._subscriptions.token)
 
     # -- in: REST --------------------------------------------------------------------------------------------
 
     def decode_http(self, request: HttpRequest, status: int, body: bytes) -> Decoded:
         answer = read_answer(status, body)
-        words = self._without_secrets(answer.words)
+        words = self._shown(answer.words)
         if answer.verdict is Verdict.AUTH_ERROR:
             return Decoded(event=Event.AUTH_ERROR, message=f"the broker no longer accepts the token: {words}")
         if request.url != SUBSCRIPTION:
@@ -263,7 +264,7 @@ class XtsCodec(FeedCodec):
             decoded.event = Event.ACK
         elif outcome.words:
             decoded.event = Event.ERROR
-            decoded.message = self._without_secrets(outcome.words)
+            decoded.message = self._shown(outcome.words)
         decoded.replies = [*outcome.follow]
         decoded.restart = outcome.failed
         decoded.refused = [self._give_up(self.routes[key]) for key in outcome.refused if key in self.routes]

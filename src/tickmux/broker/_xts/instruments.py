@@ -4,6 +4,7 @@ A master is JSON around rows of columns between bars, without a header, one segm
 they are; columns are counted from the left, since newer masters append some.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from tickmux.broker._index_names import bse_index_symbol
 from tickmux.broker._list_rows import BadRow, instruments, is_digits, iso_day, number
 from tickmux.broker._xts.adapter import XtsAdapter
 from tickmux.broker._xts.messages import SEGMENT_OF, SEGMENTS, digits
-from tickmux.broker._xts.rest import INDEX_LIST, MASTER, with_prefix
+from tickmux.broker._xts.rest import INDEX_LIST, MASTER, Verdict, read_answer, with_prefix
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry, nse_index_symbol
 from tickmux.instrument_list import Download, InstrumentList, ListFormatError
@@ -27,6 +28,7 @@ _FUTURE, _OPTION, _SPREAD = "1", "2", "4"
 _FUTURE_SERIES = ("FUT", "IF", "SF")
 _OPTION_SERIES = ("OPT", "IO", "SO")
 _OPTION_TYPES = {"3": "CE", "4": "PE"}
+_NUMBER_OF_A_FILE = re.compile(r"[-:=](1|11)(?!\w)")
 _LEAST_COLUMNS, _LEAST_OF_A_FUTURE, _LEAST_OF_AN_OPTION = 16, 17, 19
 
 
@@ -44,6 +46,8 @@ class XtsInstruments(InstrumentList):
     """
 
     adapter: ClassVar[type[XtsAdapter]]
+    spares_the_rest: ClassVar[bool] = False
+    """Whether a list is good without what could not be fetched of it; NSE's master is always needed."""
     needs_login = True
 
     def __init_subclass__(cls) -> None:
@@ -69,6 +73,7 @@ class XtsInstruments(InstrumentList):
                 method="POST",
                 headers=headers,
                 json={"exchangeSegmentList": [name]},
+                optional=self.spares_the_rest and name != "NSECM",
             )
             for name in segments
         ]
@@ -78,6 +83,7 @@ class XtsInstruments(InstrumentList):
                 url=f"{masters}{INDEX_LIST}?exchangeSegment={number}",
                 filename=f"indexlist-{number}.json",
                 headers=headers,
+                optional=self.spares_the_rest,
             )
             for number in lists
         ]
@@ -91,6 +97,11 @@ class XtsInstruments(InstrumentList):
             return self._index_list(result["indexList"], _index_segment(result, filename))
         if isinstance(result, str) and any(_is_row(line) for line in result[:65_536].split("\n")):
             return self._master(result)
+        if read_answer(200, data).verdict is Verdict.AUTH_ERROR:
+            raise ListFormatError(
+                f"{self.adapter.display_name} no longer accepts the session: "
+                f"log in again with `tickmux broker login {self.adapter.name}`"
+            )
         kind = "an error answer" if data.lstrip()[:1] in (b"{", b"<") else "another file, or a part of it"
         raise ListFormatError(f"{filename} is not {self.adapter.display_name}'s instrument list but {kind}")
 
@@ -119,8 +130,8 @@ def _is_row(line: str) -> bool:
 def _index_segment(result: Mapping[str, Any], filename: str) -> str:
     """Whose indices a list has: it says so itself, or the name of its file does."""
     number = digits(result.get("exchangeSegment"))
-    if number is None:
-        number = next((each for each in _INDEX_LISTS if f"-{each}." in filename or f":{each}" in filename), None)
+    if number is None and (named := _NUMBER_OF_A_FILE.search(filename)):
+        number = int(named[1])
     found = _INDEX_LISTS.get(number or 0)
     if found is None:
         raise ListFormatError(f"{filename} is a list of indices, but of no exchange that is known")

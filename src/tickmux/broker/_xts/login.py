@@ -15,7 +15,16 @@ from tickmux.broker._jwt import stated_end
 from tickmux.broker._login_http import ask, trouble
 from tickmux.broker._login_values import needed
 from tickmux.broker._xts.adapter import XtsAdapter
-from tickmux.broker._xts.rest import LOGIN, Verdict, login_body, other_prefix, prefix_of, read_answer, with_prefix
+from tickmux.broker._xts.rest import (
+    LOGIN,
+    Verdict,
+    login_body,
+    other_prefix,
+    prefix_of,
+    read_answer,
+    shown,
+    with_prefix,
+)
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind
 
@@ -87,9 +96,7 @@ class XtsLogin(LoginFlow):
         answer = read_answer(status, response.content)
         if answer.verdict is Verdict.ACCEPTED:
             return answer.result
-        words = answer.words
-        for secret in secrets:
-            words = words.replace(secret, "…")
+        words = shown(answer.words, *secrets)
         raise LoginFailed(
             f"{name} refused the login: {words}. Check the keys: they have to be those of the market-data app, "
             "and the broker may have bound them to one IP address"

@@ -34,7 +34,7 @@ class Verdict(Enum):
 
 
 class Answer(NamedTuple):
-    """An answer: `words` are the broker's own, `result` is empty where there is none."""
+    """An answer: `words` are the broker's own, uncut (see `shown`), `result` is empty where there is none."""
 
     verdict: Verdict
     words: str
@@ -62,10 +62,10 @@ def read_answer(status: int, body: bytes) -> Answer:
         found = _decode_body(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         found = None
-    if found is None or not isinstance(found.type, str):
+    if found is None or not (isinstance(found.type, str) or isinstance(found.code, str)):
         return Answer(_by_status(status), f"HTTP {status}", {})
     code, description = found.code or "", found.description or ""
-    words = _plain(f"{description} ({code})" if description and code else f"{description or code or status}")
+    words = f"{description} ({code})" if description and code else f"{description or code or status}"
     result = found.result if isinstance(found.result, dict) else {}
     if found.type == "success":
         return Answer(Verdict.ACCEPTED, words, result)
@@ -73,10 +73,12 @@ def read_answer(status: int, body: bytes) -> Answer:
         verdict = Verdict.AUTH_ERROR
     elif code == _ALREADY:
         verdict = Verdict.ALREADY_SUBSCRIBED
-    elif code == _LIMIT or "limit exceeded" in words.lower():
+    elif code == _LIMIT:
         verdict = Verdict.LIMIT
-    elif status == 429:
+    elif status == 429:  # before the words, which may speak of a limit too: of calls, not of subscriptions
         verdict = Verdict.THROTTLED
+    elif "limit exceeded" in words.lower():
+        verdict = Verdict.LIMIT
     else:
         verdict = Verdict.TRANSIENT if status >= 500 else Verdict.REFUSED
     return Answer(verdict, words, result)
@@ -95,13 +97,16 @@ def says_token_is_dead(payload: object) -> bool:
 
 
 def error_words(payload: object) -> str:
-    """The broker's words in an error event."""
+    """The broker's words in an error event, uncut (see `shown`)."""
     if isinstance(payload, dict):
-        payload = payload.get("description") or payload.get("code") or "an error without words"
-    return _plain(payload if isinstance(payload, str) else "an error without words")
+        payload = payload.get("description") or payload.get("code")
+    return payload if isinstance(payload, str) else "an error without words"
 
 
-def _plain(words: str) -> str:
+def shown(words: str, *secrets: str) -> str:
+    """The broker's words as a message may show them: one short line without the secrets that were sent to it."""
+    for secret in filter(None, secrets):  # before the cut, which would leave a part of one
+        words = words.replace(secret, "…")
     return " ".join("".join(char if char.isprintable() else " " for char in words[:_LONGEST_WORDS]).split())
 
 

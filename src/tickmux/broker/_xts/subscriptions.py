@@ -62,10 +62,12 @@ class Subscriptions:
         return self.calls("PUT", ended, OPEN_INTEREST)
 
     def want_open_interest(self, keys: Iterable[Key]) -> list[HttpRequest]:
-        """The calls that add the open interest of those of `keys` that have one, if there is certainly room."""
+        """The calls that add the open interest of those of `keys` that have one, as far as there is room."""
         wanted = [key for key in keys if key[0] in OPEN_INTEREST_SEGMENTS and key not in self.open_interest]
-        if not self._open_interest_allowed or self._room is None or self._room < len(wanted):
+        if not self._open_interest_allowed or self._room is None:
             return []
+        wanted = wanted[: max(0, self._room)]
+        self._room -= len(wanted)  # until the answer says it: other calls may come before that
         self.open_interest.update(wanted)
         return self.calls("POST", wanted, OPEN_INTEREST)
 
@@ -78,7 +80,10 @@ class Subscriptions:
         outcome = self._judge(request, answer, wants_open_interest)
         if outcome.failed:
             return outcome
-        self._steps.extend(outcome.follow)
+        if answer.verdict is Verdict.THROTTLED:  # the same call again before any other: what comes after builds on it
+            self._steps.extendleft(outcome.follow)
+        else:
+            self._steps.extend(outcome.follow)
         if request == self._awaited:
             self._awaited = None
         follow = []
@@ -99,7 +104,13 @@ class Subscriptions:
             self._again.discard((code, keys))
             return Outcome(self.want_open_interest(wants_open_interest) if code != OPEN_INTEREST else [])
         if answer.verdict is Verdict.ALREADY_SUBSCRIBED:
-            return Outcome(self._drop_and_repeat(keys, code, request))
+            if (code, keys) not in self._again:
+                self._again.add((code, keys))
+                return Outcome([*self.calls("PUT", keys, code), request])
+            self._again.discard((code, keys))
+            if len(keys) > 1:
+                return Outcome(self._one_by_one(keys, code))
+            return Outcome(self.want_open_interest(wants_open_interest) if code != OPEN_INTEREST else [])
         if code == OPEN_INTEREST:
             self.open_interest.difference_update(keys)
             self._open_interest_allowed = False  # prices matter more than trying again and again
@@ -112,13 +123,6 @@ class Subscriptions:
         if len(keys) > 1:  # perhaps one of them alone is wrong
             return Outcome(self._one_by_one(keys, code))
         return Outcome([], refused=keys, words=answer.words)
-
-    def _drop_and_repeat(self, keys: tuple[Key, ...], code: int, request: HttpRequest) -> list[HttpRequest]:
-        if (code, keys) not in self._again:
-            self._again.add((code, keys))
-            return [*self.calls("PUT", keys, code), request]
-        self._again.discard((code, keys))
-        return self._one_by_one(keys, code) if len(keys) > 1 else []
 
     def _one_by_one(self, keys: tuple[Key, ...], code: int) -> list[HttpRequest]:
         self._again.update((code, (key,)) for key in keys)  # none of them is dropped for the sake of a repetition

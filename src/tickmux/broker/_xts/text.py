@@ -75,6 +75,10 @@ class Malformed(Exception):
     """The payload is neither JSON nor partial text, or names no instrument."""
 
 
+class NoInstrument(Malformed):
+    """It is market data, but of nothing."""
+
+
 def read_payload(payload: object, code: int, depth: int = 0) -> Iterator[Message]:
     """The messages in an event's payload; `code` is the event's own, 0 where its name has none. Raises Malformed."""
     if isinstance(payload, str):
@@ -98,7 +102,7 @@ def read_payload(payload: object, code: int, depth: int = 0) -> Iterator[Message
 
 def full(payload: Mapping[str, Any], code: int) -> Full | None:
     """A JSON full message, flat or with its prices in `Touchline`; None for a code that is not used."""
-    if "ExchangeInstrumentID" not in payload:
+    if "ExchangeInstrumentID" not in payload or "ExchangeSegment" not in payload or "messageCode" in payload:
         payload = _capitalized(payload)
     code = digits(payload.get("MessageCode")) or code
     if code not in CODES:
@@ -130,7 +134,7 @@ def _put(fields: dict[str, float | int], name: str, value: float | int | None) -
 def _key(exchange_segment: object, instrument_id: object) -> Key:
     where, who = segment(exchange_segment), digits(instrument_id)
     if where is None or who is None:
-        raise Malformed
+        raise NoInstrument
     return where, who
 
 

@@ -30,8 +30,7 @@ class AliceBlueInstruments(NorenInstruments):
     def _listed_index(self, row: Row) -> Instrument:
         """A row of INDICES: exchange, name, token."""
         exchange, name, token = row["exchange"].upper(), row["symbol"], row["token"].removesuffix(".0")
-        if len(token) == 8:
-            token = token.removeprefix(_INDEX_PREFIX)
+        token = token.removeprefix(_INDEX_PREFIX) or token
         if not is_digits(token):
             raise BadRow("no token")
         if exchange not in ("NSE", "BSE", "MCX"):
@@ -43,8 +42,8 @@ class AliceBlueInstruments(NorenInstruments):
     def series(self, row: Row) -> str:
         return row.get("groupname", "").upper()
 
-    def plain_symbol(self, row: Row, series: str) -> str:
-        return row["symbol"] or super().plain_symbol(row, series)
+    def plain_symbol(self, row: Row) -> str:
+        return row["symbol"]
 
     def bse_underlying(self, row: Row, day: date, strike: float) -> str:
         words = row.get("formattedinsname", "").split()

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from tickmux.broker._jwt import read_claims, stated_end
-from tickmux.broker._login_values import needed
+from tickmux.broker._login_values import is_header_word, needed, without_bearer
 from tickmux.broker._noren.login import Answer, NorenLogin, ask, sha256, succeeded, text_of
 from tickmux.broker.aliceblue.streaming.aliceblue_adapter import AliceBlueAdapter
 from tickmux.codec import Credentials
@@ -61,7 +61,9 @@ class AliceBlueLogin(NorenLogin):
         return self._session(token, text_of(answer, "clientId") or _account(token) or user, now)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        token = needed(values, "token", "user session").removeprefix("Bearer ").strip()
+        token = without_bearer(needed(values, "token", "user session"))
+        if not is_header_word(token):
+            raise LoginFailed("this is no user session: copy it again, without spaces and line breaks")
         user = values.get("user_id", "").strip() or _account(token)
         pasted = super().from_token({"user_id": user, "token": token}, now)
         return self._session(token, pasted["user_id"], now)

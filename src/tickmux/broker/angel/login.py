@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from tickmux.broker._login_http import ask, trouble
-from tickmux.broker._login_values import header_word, needed, one_time_code, without_bearer
+from tickmux.broker._login_values import TOTP_CODE, TOTP_SECRET, header_word, needed, one_time_code, without_bearer
 from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.angel.streaming.angel_adapter import AngelAdapter
 from tickmux.codec import Credentials
@@ -60,21 +60,11 @@ class AngelLogin(LoginFlow):
         Field(name="api_key", label="API key", help="of your app on smartapi.angelone.in", secret=True),
         Field(name="client_code", label="Client code", help="your Angel One user ID, such as A123456"),
         Field(name="pin", label="PIN", help="the 4 digits of the mobile app", secret=True),
-        Field(
-            name="totp_secret",
-            label="TOTP secret",
+        msgspec.structs.replace(
+            TOTP_SECRET,
             help="the text beside the QR code of smartapi.angelone.in/enable-totp; empty to type codes instead",
-            secret=True,
-            optional=True,
         ),
-        Field(
-            name="totp",
-            label="TOTP code",
-            help="6 digits of your authenticator; leave empty if the TOTP secret is stored",
-            secret=True,
-            remember=False,
-            optional=True,
-        ),
+        TOTP_CODE,
     )
     token_fields = (
         Field(name="api_key", label="API key", help="of the app that made the session", secret=True),
@@ -94,7 +84,7 @@ class AngelLogin(LoginFlow):
     ) -> Credentials:
         api_key, client_code = _header_text(values, "api_key"), _header_text(values, "client_code")
         pin = needed(values, "pin", _LABELS["pin"])
-        code = one_time_code(values, now, "the TOTP code is missing: type it, or store the TOTP secret")
+        code = one_time_code(values, now)
         body = {"clientcode": client_code, "password": pin, "totp": code}
         headers = {**_HEADERS, "X-PrivateKey": api_key}
         response = await ask(http, "Angel One", "POST", f"{self.urls['api']}{_PATH}", json=body, headers=headers)

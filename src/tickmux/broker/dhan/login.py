@@ -3,7 +3,6 @@
 `Credentials.values` has `client_id` and `access_token`. Every token lives 24 hours.
 """
 
-import binascii
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -11,10 +10,10 @@ from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
-from pyotp.totp import TOTP
 
 from tickmux.broker._jwt import stated_end
 from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_values import TOTP_CODE, TOTP_SECRET, has_totp, one_time_code
 from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.dhan.streaming.dhan_adapter import DhanAdapter, client_number
 from tickmux.codec import Credentials
@@ -44,13 +43,8 @@ class DhanLogin(LoginFlow):
         Field(name="api_key", label="API key", help="to log in with the browser", optional=True),
         Field(name="api_secret", label="API secret", help="shown beside the API key", secret=True, optional=True),
         Field(name="pin", label="PIN", help="6 digits, to log in without a browser", secret=True, optional=True),
-        Field(
-            name="totp_secret",
-            label="TOTP secret",
-            help="what was shown when TOTP was set up, or the 6 digits of the moment",
-            secret=True,
-            optional=True,
-        ),
+        TOTP_SECRET,
+        TOTP_CODE,
     )
     token_fields: ClassVar[tuple[Field, ...]] = (
         Field(name="access_token", label="Access token", help="made on web.dhan.co", secret=True, remember=False),
@@ -80,7 +74,7 @@ class DhanLogin(LoginFlow):
     ) -> Credentials:
         client_id = _client_id(values)
         if _has_totp(values):
-            query = {"dhanClientId": client_id, "pin": values["pin"].strip(), "totp": _one_time_password(values, now)}
+            query = {"dhanClientId": client_id, "pin": values["pin"].strip(), "totp": one_time_code(values, now)}
             answer = await _ask(http, "POST", f"{self.urls['auth']}/app/generateAccessToken", query, {})
         else:
             headers = _app_headers(values)
@@ -117,26 +111,14 @@ def _client_id(values: Mapping[str, str]) -> str:
 
 
 def _has_totp(values: Mapping[str, str]) -> bool:
-    return bool(values.get("pin", "").strip() and values.get("totp_secret", "").strip())
-
-
-def _one_time_password(values: Mapping[str, str], now: datetime) -> str:
-    secret = "".join(values["totp_secret"].split())
-    if len(secret) == 6 and secret.isdigit():
-        return secret
-    try:
-        return TOTP(secret).at(now)
-    except (ValueError, binascii.Error):
-        raise LoginFailed("this is no TOTP secret: it has letters and the digits 2 to 7 only") from None
+    return bool(values.get("pin", "").strip()) and has_totp(values)
 
 
 def _app_headers(values: Mapping[str, str]) -> dict[str, str]:
     _, _, combined = values.get("client_id", "").partition(":::")
     key, secret = values.get("api_key", "").strip() or combined.strip(), values.get("api_secret", "").strip()
     if not key or not secret:
-        raise LoginFailed(
-            "give API key and API secret to log in with the browser, or PIN and TOTP secret without one"
-        )
+        raise LoginFailed("give API key and API secret to log in with the browser, or PIN and TOTP without one")
     if not (key.isascii() and secret.isascii() and key.isprintable() and secret.isprintable()):
         raise LoginFailed("API key and API secret have letters and digits only: copy them again from web.dhan.co")
     return {"app_id": key, "app_secret": secret}

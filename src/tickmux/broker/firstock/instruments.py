@@ -14,6 +14,7 @@ class FirstockInstruments(NorenInstruments):
     broker = "Firstock"
     default_urls = FirstockAdapter.default_urls
     files = ("NSE", "BSE", "NFO", "BFO")
+    required = ("exchange", "token", "lotsize", "tradingsymbol")
     missing_indices = {}
     scaled_ticks = False
 

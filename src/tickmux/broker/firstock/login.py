@@ -8,8 +8,8 @@ from datetime import datetime
 
 import httpx
 
-from tickmux.broker._login_values import needed
-from tickmux.broker._noren.login import TOTP_FIELDS, NorenLogin, ask, one_time_code, sha256, text_of
+from tickmux.broker._login_values import TOTP_CODE, TOTP_SECRET, needed, one_time_code
+from tickmux.broker._noren.login import NorenLogin, ask, sha256, text_of
 from tickmux.broker.firstock.streaming.firstock_adapter import FirstockAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginKind
@@ -32,7 +32,8 @@ class FirstockLogin(NorenLogin):
         Field(name="user_id", label="Client code", help="such as AB1234"),
         Field(name="password", label="Password", help="of your Firstock account", secret=True),
         Field(name="api_key", label="API key", help="of your Firstock API subscription", secret=True),
-        *TOTP_FIELDS,
+        TOTP_SECRET,
+        TOTP_CODE,
     )
     token_fields = (
         Field(name="user_id", label="Client code", help="such as AB1234"),
@@ -55,7 +56,7 @@ class FirstockLogin(NorenLogin):
         body = {
             "userId": user,
             "password": sha256(password),
-            "TOTP": one_time_code(values, self.broker, now),
+            "TOTP": one_time_code(values, now),
             "vendorCode": f"{user}{_VENDOR_SUFFIX}",
             "apiKey": api_key,
         }

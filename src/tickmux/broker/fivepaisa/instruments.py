@@ -1,11 +1,9 @@
 """5paisa's scrip master: one CSV file of all exchanges (specification section 9)."""
 
-import csv
 from collections.abc import Iterator
 from datetime import date
-from functools import lru_cache
-from math import isfinite
 
+from tickmux.broker._list_rows import BadRow, CsvTable, is_digits, iso_day, number
 from tickmux.broker.fivepaisa.index_names import index_symbol
 from tickmux.broker.fivepaisa.streaming.fivepaisa_adapter import FivepaisaAdapter
 from tickmux.codec import Credentials
@@ -36,10 +34,6 @@ _LAST_SHARE = 999_900
 _FAILURES = (b"Invalid segment", b"Cache not available for segment")
 
 
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
-
-
 class FivepaisaInstruments(InstrumentList):
     """The scrip master needs no login. The same contract may be listed under several codes: one of them counts."""
 
@@ -52,31 +46,14 @@ class FivepaisaInstruments(InstrumentList):
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
         if data.lstrip(b'" \r\n').startswith(_FAILURES):
             raise ListFormatError(f"{filename}: 5paisa has no scrip master to give right now; try again later")
-        # Line by line, so that a stray quote spoils its own row only.
-        lines = data.decode("utf-8-sig", errors="replace").split("\n")
-        header = [column.strip().strip('"').strip() for column in lines[0].split(",")]
-        if missing := [column for column in _COLUMNS if column not in header]:
-            kind = "an error answer of the broker" if data.lstrip()[:1] in (b"{", b"<") else "another file"
-            raise ListFormatError(f"{filename} is not 5paisa's scrip master but {kind}: no column {missing[0]!r}")
-        return self._rows(lines, header)
+        return self._rows(CsvTable(data, _COLUMNS, filename, "5paisa's scrip master"))
 
-    def _rows(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
-        columns = [header.index(column) for column in _COLUMNS]
-        width = len(header)
+    def _rows(self, table: CsvTable) -> Iterator[Instrument]:
         chosen: dict[tuple[str, str], tuple[tuple[int, int], Instrument]] = {}
-        for number in range(1, len(lines)):
-            line = lines[number].strip("\r")
-            if not line.strip():
-                continue
+        for line in table.lines():
             try:
-                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
-                if len(cells) != width:
-                    raise _BadRow("wrong number of columns")
-                instrument, rank = _instrument(*[cells[column] for column in columns])
-            except csv.Error:
-                self.skipped["broken quotes"] += 1
-                continue
-            except _BadRow as reason:
+                instrument, rank = _instrument(*table.cells(line))
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
                 continue
             name = (instrument.symbol, instrument.exchange)
@@ -104,15 +81,15 @@ def _instrument(
     """One row in our terms, and its rank among rows of the same name, the highest of which counts."""
     exchange = _EXCHANGES.get((exchange_text.strip(), segment_text.strip()))
     if exchange is None:
-        raise _BadRow("exchange that is not served")
+        raise BadRow("exchange that is not served")
     if series not in _SERIES:
-        raise _BadRow("series that is not served")
+        raise BadRow("series that is not served")
     code_text, brsymbol, root = code_text.strip(), name.rstrip().upper(), root.strip()
-    if not (0 < len(code_text) <= 18 and code_text.isascii() and code_text.isdecimal()):
-        raise _BadRow("no scrip code")
+    if not is_digits(code_text) or len(code_text) > 18:
+        raise BadRow("no scrip code")
     code = int(code_text)
     if not root or not brsymbol:
-        raise _BadRow("no symbol")
+        raise BadRow("no symbol")
     rank = (0, code)
     expiry, strike = "", 0.0
     if exchange in _CASH and code > _LAST_SHARE:
@@ -120,19 +97,19 @@ def _instrument(
         rank = (0, 0)  # all alike: the first row stays
     elif exchange in _CASH:
         if series not in _CASH_SERIES:
-            raise _BadRow("series that is not served")
+            raise BadRow("series that is not served")
         kind, symbol = "EQ", root
         rank = (int(series == "EQ"), code)
     else:
         kind = _KINDS.get(scrip_type.strip(), "")
         if not kind:
-            raise _BadRow("scrip type that is not served")
+            raise BadRow("scrip type that is not served")
         day = _expiry(expiry_text.strip()[:10])
         expiry = format_expiry(day)
         if kind != "FUT":
-            strike = _number(strike_text, "strike")
+            strike = number(strike_text.strip(), "strike")
             if not strike:
-                raise _BadRow("bad strike")
+                raise BadRow("bad strike")
         symbol = derivative_symbol(root, day, kind, strike)
     return Instrument(
         symbol=symbol,
@@ -143,30 +120,15 @@ def _instrument(
         name=root,
         expiry=expiry,
         strike=strike,
-        lotsize=int(_number(lot_text, "lot size")),
+        lotsize=int(number(lot_text.strip(), "lot size")),
         instrumenttype=kind,
-        tick_size=_number(tick_text, "tick size"),
+        tick_size=number(tick_text.strip(), "tick size"),
     ), rank
 
 
-@lru_cache(maxsize=4096)
 def _expiry(text: str) -> date:
     """The day of `2025-08-28`; 1980-01-01 stands for none."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise _BadRow("bad expiry") from None
-    if day.isoformat() != text or day.year <= 1980:
-        raise _BadRow("bad expiry")
+    day = iso_day(text)
+    if day.year <= 1980:
+        raise BadRow("bad expiry")
     return day
-
-
-def _number(text: str, what: str) -> float:
-    """A number of rupees or units, not negative; an empty cell is 0."""
-    try:
-        number = float(text.strip() or 0)
-    except ValueError:
-        number = -1.0
-    if number < 0 or not isfinite(number):
-        raise _BadRow(f"bad {what}")
-    return number

@@ -3,16 +3,15 @@
 `Credentials.values` has `access_token` and `client_code`; the feed needs both.
 """
 
-import binascii
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import httpx
 import msgspec
-import pyotp
 
 from tickmux.broker._login_http import ask
+from tickmux.broker._login_values import header_word, needed, one_time_code, without_bearer
 from tickmux.broker.fivepaisa.access_token import read_claims
 from tickmux.broker.fivepaisa.streaming.fivepaisa_adapter import FivepaisaAdapter
 from tickmux.codec import Credentials
@@ -24,7 +23,6 @@ _LABELS = {
     "user_id": "user ID",
     "client_code": "client code",
     "pin": "PIN",
-    "access_token": "access token",
 }
 _SECRETS = ("user_key", "encryption_key", "pin", "totp_secret", "totp")
 
@@ -77,8 +75,8 @@ class FivepaisaLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        given = {name: _given(values, name) for name in _LABELS if name != "access_token"}
-        given["totp"] = _one_time_code(values, now)
+        given = {name: needed(values, name, label) for name, label in _LABELS.items()}
+        given["totp"] = one_time_code(values, now)
         head = {"Key": given["user_key"]}
         login = {"Email_ID": given["client_code"], "TOTP": given["totp"], "PIN": given["pin"]}
         answer = await self._ask(http, "TOTPLogin", {"head": head, "body": login}, given)
@@ -97,12 +95,9 @@ class FivepaisaLogin(LoginFlow):
         return self.from_token(session, now)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        token, client_code = _given(values, "access_token"), _given(values, "client_code")
-        if token.partition(" ")[0].lower() == "bearer":
-            token = token[6:].strip()
-        for name, text in (("access_token", token), ("client_code", client_code)):
-            if not text or not text.isascii() or not text.isprintable() or " " in text:
-                raise LoginFailed(f"this is no {_LABELS[name]}: copy it again, without spaces and line breaks")
+        pasted = {"access_token": without_bearer(values.get("access_token", ""))}
+        token = header_word(pasted, "access_token", "access token")
+        client_code = header_word(values, "client_code", "client code")
         expires_at = read_claims(token).expires_at
         if expires_at is not None and expires_at <= now.timestamp():
             raise LoginFailed("this access token has expired: log in again")
@@ -154,29 +149,3 @@ def _shown(words: object, given: Mapping[str, str]) -> str:
         if value := given.get(name):
             words = words.replace(value, "…")
     return "".join(char for char in words if char.isprintable())[:200].strip()
-
-
-def _given(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {_LABELS[name]} is missing")
-    return value
-
-
-def _one_time_code(values: Mapping[str, str], now: datetime) -> str:
-    """The code that was typed, else the one that the stored secret makes now."""
-    typed = "".join(values.get("totp", "").split())
-    if typed:
-        if len(typed) != 6 or not (typed.isascii() and typed.isdigit()):
-            raise LoginFailed("a TOTP code has 6 digits")
-        return typed
-    secret = "".join(values.get("totp_secret", "").split()).replace("-", "").upper().rstrip("=")
-    if not secret:
-        raise LoginFailed("the TOTP code is missing: type it, or store the TOTP secret")
-    try:
-        return pyotp.TOTP(secret).at(now)
-    except (binascii.Error, ValueError):
-        raise LoginFailed(
-            "the TOTP secret is not one: it is the text beside the QR code (letters and the digits 2 to 7), "
-            "not a 6-digit code"
-        ) from None

@@ -1,4 +1,4 @@
-"""5paisa's XTS instrument list: the family's."""
+"""5paisa's XTS instrument list: the family's, of which a segment may fail without the others."""
 
 from tickmux.broker._xts.instruments import XtsInstruments
 from tickmux.broker.fivepaisaxts.streaming.fivepaisaxts_adapter import FivepaisaXtsAdapter
@@ -6,3 +6,4 @@ from tickmux.broker.fivepaisaxts.streaming.fivepaisaxts_adapter import Fivepaisa
 
 class FivepaisaXtsInstruments(XtsInstruments):
     adapter = FivepaisaXtsAdapter
+    spares_the_rest = True

@@ -4,16 +4,15 @@
 Groww's own page.
 """
 
-import binascii
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import httpx
-import pyotp
 
 from tickmux.broker._login_http import ask
+from tickmux.broker._login_values import has_totp, header_word, is_header_word, one_time_code, without_bearer
 from tickmux.broker.groww.rest import NOT_AUTHORISED, error_code, parse_answer, request_headers
 from tickmux.codec import Credentials
 from tickmux.login import IST, Field, LoginFailed, LoginFlow, LoginKind, next_ist
@@ -71,7 +70,7 @@ class GrowwLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        api_key = _header_text(values.get("api_key", ""), "API key")
+        api_key = header_word(values, "api_key", "API key")
         body = _proof(values, now)
         response = await ask(http, "Groww", "POST", self.urls["token"], json=body, headers=request_headers(api_key))
         answer = parse_answer(response.content)
@@ -82,58 +81,26 @@ class GrowwLogin(LoginFlow):
                 f"Groww says that the session is not active: approve the key on {_PAGE}, then log in again"
             )
         token = answer.get("token")
-        if not isinstance(token, str) or not _is_header_text(token):
+        if not isinstance(token, str) or not is_header_word(token):
             raise LoginFailed("Groww's answer holds no access token: log in again")
         return Credentials({"access_token": token}, _expiry(answer.get("expiry"), now))
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        words = values.get("access_token", "").split()
-        token = " ".join(words[1:] if words and words[0].lower() == "bearer" else words)
-        return Credentials({"access_token": _header_text(token, "access token")}, next_ist(*_EXPIRY, now))
+        pasted = {"access_token": without_bearer(values.get("access_token", ""))}
+        return Credentials(
+            {"access_token": header_word(pasted, "access_token", "access token")}, next_ist(*_EXPIRY, now)
+        )
 
 
 def _proof(values: Mapping[str, str], now: datetime) -> dict[str, str]:
     """The body of the token call: that the user is who the API key belongs to."""
     secret = values.get("api_secret", "").strip()
-    code, totp_secret = ("".join(values.get(name, "").split()) for name in ("totp", "totp_secret"))
-    if code or totp_secret:
-        return {"key_type": "totp", "totp": _one_time_code(code, totp_secret, now)}
-    if secret:
+    if secret and not has_totp(values):
         timestamp = str(int(now.timestamp()))
         checksum = hashlib.sha256(f"{secret}{timestamp}".encode()).hexdigest()
         return {"key_type": "approval", "checksum": checksum, "timestamp": timestamp}
-    raise LoginFailed(
-        "the TOTP code is missing: type it, or store the TOTP secret (or the API secret of an approved key)"
-    )
-
-
-def _one_time_code(typed: str, secret: str, now: datetime) -> str:
-    """The code that was typed, else the one that the stored secret makes now."""
-    if typed:
-        if len(typed) != 6 or not (typed.isascii() and typed.isdigit()):
-            raise LoginFailed("a TOTP code has 6 digits")
-        return typed
-    try:
-        return pyotp.TOTP(secret.replace("-", "").upper().rstrip("=")).at(now)
-    except (binascii.Error, ValueError):
-        raise LoginFailed(
-            "the TOTP secret is not one: it is the text beside the QR code (letters and the digits 2 to 7), "
-            "not a 6-digit code"
-        ) from None
-
-
-def _header_text(value: str, name: str) -> str:
-    """What travels as an HTTP header: one word of visible ASCII."""
-    value = value.strip()
-    if not value:
-        raise LoginFailed(f"the {name} is missing")
-    if not _is_header_text(value):
-        raise LoginFailed(f"this is no {name}: copy it again, without spaces and line breaks")
-    return value
-
-
-def _is_header_text(value: str) -> bool:
-    return bool(value) and value.isascii() and value.isprintable() and " " not in value
+    missing = "the TOTP code is missing: type it, or store the TOTP secret (or the API secret of an approved key)"
+    return {"key_type": "totp", "totp": one_time_code(values, now, missing)}
 
 
 def _expiry(stated: Any, now: datetime) -> float:

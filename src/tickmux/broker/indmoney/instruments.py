@@ -1,17 +1,18 @@
 """INDmoney's instrument lists: CSV files of shares, derivatives and indices (specification section 9)."""
 
-import csv
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
-from math import isfinite
 
+from msgspec.structs import replace
+
+from tickmux.broker._list_rows import MONTHS, BadRow, CsvTable, is_digits, number
 from tickmux.broker.indmoney.streaming.indmoney_adapter import IndmoneyAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
-from tickmux.instrument_list import Download, InstrumentList, ListFormatError
+from tickmux.instrument_list import Download, InstrumentList
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ _SOURCES = ("equity", "fno", "index")
 _INDEX_COLUMNS = ("EXCH", "SEGMENT", "SECURITY_ID")
 _COLUMNS = (
     *_INDEX_COLUMNS, "INSTRUMENT_NAME", "TRADING_SYMBOL", "LOT_UNITS", "EXPIRY_DATE", "STRIKE_PRICE",
-    "OPTION_TYPE", "TICK_SIZE", "SYMBOL_NAME",
+    "OPTION_TYPE", "TICK_SIZE", "SYMBOL_NAME", "SERIES",
 )  # fmt: skip
 
 _DERIVATIVE_EXCHANGES = {"NSE": "NFO", "BSE": "BFO"}
@@ -39,15 +40,11 @@ _INDEX_NAMES = {
 }
 """Index names that do not simply lose their blanks, upper case, to our symbols."""
 
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_TITLE = "one of INDmoney's instrument lists"
 _BASE = re.compile(r"(.+?)-[A-Z]{3}[0-9]{4}-")
 """`NIFTY-AUG2025-25000-CE`; a base may have a hyphen of its own."""
 _YEAR_FIRST = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?![0-9])")
 _DAY_FIRST = re.compile(r"([0-9]{2})-([0-9]{2}|[A-Z]{3})-([0-9]{4})(?![0-9])")
-
-
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
 
 
 class IndmoneyInstruments(InstrumentList):
@@ -66,42 +63,33 @@ class IndmoneyInstruments(InstrumentList):
         ]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
-        # Line by line, so that a stray quote spoils its own row only.
-        lines = data.decode("utf-8-sig", errors="replace").split("\n")
-        header = [column.strip().strip('"').strip() for column in lines[0].split(",")]
-        columns = _COLUMNS if "INSTRUMENT_NAME" in header else _INDEX_COLUMNS
-        if missing := [column for column in columns if column not in header]:
-            kind = "an error answer of the broker" if data.lstrip()[:1] in (b"{", b"<") else "another file"
-            raise ListFormatError(
-                f"{filename} is not one of INDmoney's instrument lists but {kind}: no column {missing[0]!r}"
-            )
-        return self._rows(lines, header, columns, filename)
+        is_index = b"INSTRUMENT_NAME" not in data.partition(b"\n")[0]
+        table = CsvTable(data, _INDEX_COLUMNS if is_index else _COLUMNS, filename, _TITLE)
+        return self._rows(table, is_index, filename)
 
-    def _rows(
-        self, lines: list[str], header: list[str], columns: Sequence[str], filename: str
-    ) -> Iterator[Instrument]:
-        places = [header.index(column) for column in columns]
-        width = len(header)
+    def _rows(self, table: CsvTable, is_index: bool, filename: str) -> Iterator[Instrument]:
         in_paise = 0
-        for number in range(1, len(lines)):
-            line = lines[number].strip("\r")
-            if not line.strip():
-                continue
+        taken: set[str] = set()
+        waiting: list[tuple[str, Instrument]] = []
+        for line in table.lines():
             try:
-                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
-                if len(cells) != width:
-                    raise _BadRow("wrong number of columns")
-                found = [cells[place].strip() for place in places]
-                if columns is _INDEX_COLUMNS:
-                    yield _index(*found)
-                    continue
-                instrument, rescaled = _instrument(*found)
-                in_paise += rescaled
-                yield instrument
-            except csv.Error:
-                self.skipped["broken quotes"] += 1
-            except _BadRow as reason:
+                cells = [cell.strip() for cell in table.cells(line)]
+                instrument, rescaled = (_index(*cells), False) if is_index else _instrument(*cells[:-1])
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
+                continue
+            in_paise += rescaled
+            if instrument.instrumenttype == "EQ" and instrument.exchange == "NSE":
+                if cells[-1] != "EQ":
+                    waiting.append((cells[-1], instrument))  # whether the name is free is known at the end only
+                    continue
+                taken.add(instrument.symbol)
+            yield instrument
+        for series, instrument in waiting:
+            if instrument.symbol in taken and series:
+                instrument = replace(instrument, symbol=f"{instrument.symbol}-{series}")
+            taken.add(instrument.symbol)
+            yield instrument
         if in_paise:
             log.warning("%s: the tick sizes of %d shares were taken as paise", filename, in_paise)
 
@@ -111,7 +99,7 @@ def _index(brexchange: str, name: str, token: str) -> Instrument:
     _check(brexchange, token)
     upper = " ".join(name.upper().split())
     if not upper:
-        raise _BadRow("no symbol")
+        raise BadRow("no symbol")
     return Instrument(
         symbol=_INDEX_NAMES.get(upper, upper.replace(" ", "")),
         exchange=f"{brexchange}_INDEX",
@@ -138,12 +126,12 @@ def _instrument(
     tick_text: str,
     name: str,
 ) -> tuple[Instrument, bool]:
-    """One row of shares or derivatives, and whether its tick size was taken as paise; raises _BadRow."""
+    """One row of shares or derivatives, and whether its tick size was taken as paise; raises BadRow."""
     _check(brexchange, token)
     if not brsymbol:
-        raise _BadRow("no symbol")
+        raise BadRow("no symbol")
     expiry, strike, rescaled = "", 0.0, False
-    tick_size = _number(tick_text, "tick size")
+    tick_size = number(tick_text, "tick size")
     if segment == "E" and broker_kind == "EQUITY":
         exchange, kind, symbol = brexchange, "EQ", brsymbol
         if tick_size >= 1:
@@ -152,19 +140,19 @@ def _instrument(
         exchange, kind = _DERIVATIVE_EXCHANGES[brexchange], "FUT"
         base = _BASE.match(brsymbol.upper())
         if base is None:
-            raise _BadRow("derivative without an underlying")
+            raise BadRow("derivative without an underlying")
         day = _expiry(expiry_text)
         expiry, name = format_expiry(day), base[1]
         if broker_kind in _OPTIONS:
             kind = option_type
             if kind not in ("CE", "PE"):
-                raise _BadRow("option that is neither call nor put")
-            strike = _number(strike_text, "strike")
+                raise BadRow("option that is neither call nor put")
+            strike = number(strike_text, "strike")
             if not strike:
-                raise _BadRow("bad strike")
+                raise BadRow("bad strike")
         symbol = derivative_symbol(name, day, kind, strike)
     else:
-        raise _BadRow("instrument type that is not served")
+        raise BadRow("instrument type that is not served")
     return Instrument(
         symbol=symbol,
         exchange=exchange,
@@ -174,7 +162,7 @@ def _instrument(
         name=name,
         expiry=expiry,
         strike=strike,
-        lotsize=int(_number(lot_text, "lot size")),
+        lotsize=int(number(lot_text, "lot size")),
         instrumenttype=kind,
         tick_size=tick_size,
     ), rescaled
@@ -182,9 +170,9 @@ def _instrument(
 
 def _check(brexchange: str, token: str) -> None:
     if brexchange not in _DERIVATIVE_EXCHANGES:
-        raise _BadRow("exchange that is not served")
-    if not (0 < len(token) <= 20 and token.isascii() and token.isdecimal()):
-        raise _BadRow("no security id")
+        raise BadRow("exchange that is not served")
+    if not is_digits(token) or len(token) > 20:
+        raise BadRow("no security id")
 
 
 @lru_cache(maxsize=4096)
@@ -195,18 +183,7 @@ def _expiry(text: str) -> date:
             return date(int(found[1]), int(found[2]), int(found[3]))
         if found := _DAY_FIRST.match(text.upper()):
             month = found[2]
-            return date(int(found[3]), int(month) if month.isdigit() else _MONTHS.index(month) + 1, int(found[1]))
+            return date(int(found[3]), int(month) if month.isdigit() else MONTHS.index(month) + 1, int(found[1]))
     except ValueError:
         pass
-    raise _BadRow("bad expiry")
-
-
-def _number(text: str, what: str) -> float:
-    """A number of rupees or units, not negative; an empty cell is 0."""
-    try:
-        number = float(text or 0)
-    except ValueError:
-        number = -1.0
-    if number < 0 or not isfinite(number):
-        raise _BadRow(f"bad {what}")
-    return number
+    raise BadRow("bad expiry")

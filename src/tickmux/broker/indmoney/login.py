@@ -3,22 +3,20 @@
 `Credentials.values` has `access_token`, and `quote_mode` where it is not the documented one.
 """
 
-import binascii
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import httpx
 import msgspec
-import pyotp
 
 from tickmux.broker._login_http import ask
+from tickmux.broker._login_values import header_word, needed, one_time_code, without_bearer
 from tickmux.broker.indmoney.streaming.indmoney_adapter import IndmoneyAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind
 
 _PATH = "/generate/token"
 _LIFE = timedelta(hours=24)
-_LABELS = {"client_id": "client ID", "mpin": "MPIN", "access_token": "access token"}
 
 _QUOTE_MODE = Field(
     name="quote_mode",
@@ -72,8 +70,8 @@ class IndmoneyLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        client_id = _header_text(values, "client_id")
-        body = {"mpin": _given(values, "mpin"), "totp": _one_time_code(values, now)}
+        client_id = header_word(values, "client_id", "client ID")
+        body = {"mpin": needed(values, "mpin", "MPIN"), "totp": one_time_code(values, now)}
         _quote_mode(values)  # a wrong choice must not cost a login, of which there is one a minute
         response = await ask(
             http, "INDmoney", "POST", f"{self.urls['api']}{_PATH}", json=body, headers={"x-api-key": client_id}
@@ -81,27 +79,11 @@ class IndmoneyLogin(LoginFlow):
         return self.from_token({**values, "access_token": _token(response)}, now)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        found = {"access_token": _header_text(values, "access_token")}
+        token = {"access_token": without_bearer(values.get("access_token", ""))}  # the feed wants it bare
+        found = {"access_token": header_word(token, "access_token", "access token")}
         if _quote_mode(values) == "full":
             found["quote_mode"] = "full"
         return Credentials(found, (now + _LIFE).timestamp())
-
-
-def _given(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {_LABELS[name]} is missing")
-    return value
-
-
-def _header_text(values: Mapping[str, str], name: str) -> str:
-    """What travels as an HTTP header: one word of visible ASCII. The feed wants tokens without `Bearer`."""
-    value = _given(values, name)
-    if value.partition(" ")[0].lower() == "bearer":
-        value = value[6:].strip()
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise LoginFailed(f"this is no {_LABELS[name]}: copy it again, without spaces and line breaks")
-    return value
 
 
 def _quote_mode(values: Mapping[str, str]) -> str:
@@ -109,25 +91,6 @@ def _quote_mode(values: Mapping[str, str]) -> str:
     if chosen not in ("", "quote", "full"):
         raise LoginFailed("the quote mode is `quote` or `full`: leave it empty if in doubt")
     return chosen
-
-
-def _one_time_code(values: Mapping[str, str], now: datetime) -> str:
-    """The code that was typed, else the one that the stored secret makes now."""
-    typed = "".join(values.get("totp", "").split())
-    if typed:
-        if len(typed) != 6 or not (typed.isascii() and typed.isdigit()):
-            raise LoginFailed("a TOTP code has 6 digits")
-        return typed
-    secret = "".join(values.get("totp_secret", "").split()).replace("-", "").upper().rstrip("=")
-    if not secret:
-        raise LoginFailed("the TOTP code is missing: type it, or store the TOTP secret")
-    try:
-        return pyotp.TOTP(secret).at(now)
-    except (binascii.Error, ValueError):
-        raise LoginFailed(
-            "the TOTP secret is not one: it is the text beside the QR code (letters and the digits 2 to 7), "
-            "not a 6-digit code"
-        ) from None
 
 
 def _token(response: httpx.Response) -> str:

@@ -1,12 +1,12 @@
 """Kotak's instrument list: one CSV file a segment, in a folder of the day (specification section 9)."""
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from functools import lru_cache
 from math import isfinite
 
+from tickmux.broker._list_rows import BadRow, is_digits, split_line
 from tickmux.broker.kotak.streaming.kotak_adapter import KotakAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -57,10 +57,6 @@ _POWERS = tuple(10.0**power for power in range(-7, 8) if power)
 _MOST_PRECISION = 9
 
 
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
-
-
 def _today() -> date:
     return datetime.now(IST).date()
 
@@ -101,24 +97,22 @@ class KotakInstruments(InstrumentList):
             if not line:
                 continue
             try:
-                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
+                cells = split_line(line)
                 if len(cells) != len(header):
-                    raise _BadRow("wrong number of columns")
+                    raise BadRow("wrong number of columns")
                 row = {name: cells[place].strip(_STRAY) for name, place in zip(wanted, places, strict=True)}
                 instrument = _instrument(row)
                 key = (instrument.brexchange, instrument.token)
                 if key in tokens and not instrument.is_index:
-                    raise _BadRow("token twice in a segment")
+                    raise BadRow("token twice in a segment")
                 if row["pGroup"] == "BE" and instrument.exchange == "NSE":
                     tokens.add(key)
                     trade_to_trade.append(instrument)  # takes the plain symbol only where no EQ row does
                     continue
                 name = (instrument.exchange, instrument.symbol)
                 if name in symbols:
-                    raise _BadRow("another row has the same symbol")
-            except csv.Error:
-                self.skipped["broken quotes"] += 1
-            except _BadRow as reason:
+                    raise BadRow("another row has the same symbol")
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
             else:
                 tokens.add(key)
@@ -133,14 +127,14 @@ class KotakInstruments(InstrumentList):
 
 
 def _instrument(row: Mapping[str, str]) -> Instrument:
-    """One row in our terms; raises _BadRow."""
+    """One row in our terms; raises BadRow."""
     segment, token, root = row["pExchSeg"], row["pSymbol"], row["pSymbolName"]
     if segment not in _CASH and segment not in _DERIVATIVES:
-        raise _BadRow("segment that is not served")
-    if not (token.isascii() and token.isdigit() and len(token) <= 10 and int(token) <= 0xFFFFFFFF):
-        raise _BadRow("no token")
+        raise BadRow("segment that is not served")
+    if not (is_digits(token) and len(token) <= 10 and int(token) <= 0xFFFFFFFF):
+        raise BadRow("no token")
     if not root:
-        raise _BadRow("no symbol")
+        raise BadRow("no symbol")
     brsymbol, name, expiry, strike = row["pTrdSymbol"], root, "", 0.0
     if segment in _CASH:
         exchange = _CASH[segment]
@@ -153,20 +147,20 @@ def _instrument(row: Mapping[str, str]) -> Instrument:
             symbol = _BY_FEED_NAME.get(plain, plain)
             brsymbol = FEED_NAMES.get(symbol, root)
             if "," in brsymbol or "|" in brsymbol:
-                raise _BadRow("index that cannot be named")
+                raise BadRow("index that cannot be named")
         else:
-            raise _BadRow("group that is not served")
+            raise BadRow("group that is not served")
     else:
         exchange = _DERIVATIVES[segment]
         kind = {"XX": "FUT", "CE": "CE", "PE": "PE"}.get(row["pOptionType"], "")
         if not kind:
-            raise _BadRow("neither future nor option")
+            raise BadRow("neither future nor option")
         day, expiry = _expiry(row["lExpiryDate"], segment in _SINCE_1980)
         if kind != "FUT":
             strike = _strike(row["dStrikePrice"], brsymbol)
         symbol = derivative_symbol(root, day, kind, strike)
     if not brsymbol:
-        raise _BadRow("no trading symbol")
+        raise BadRow("no trading symbol")
     return Instrument(
         symbol=symbol,
         exchange=exchange,
@@ -187,11 +181,11 @@ def _expiry(text: str, since_1980: bool) -> tuple[date, str]:
     """The day of a time in seconds and how our rows spell it; a list has some hundred different ones."""
     seconds = _number(text, "expiry")
     if not seconds:
-        raise _BadRow("bad expiry")
+        raise BadRow("bad expiry")
     try:
         day = datetime.fromtimestamp(seconds + (_EPOCH_1980 if since_1980 else 0), IST).date()
     except (ValueError, OverflowError, OSError):
-        raise _BadRow("bad expiry") from None
+        raise BadRow("bad expiry") from None
     return day, format_expiry(day)
 
 
@@ -199,7 +193,7 @@ def _strike(text: str, trading_symbol: str) -> float:
     """Rupees. The column's scale is unsure for currency: a trading symbol that differs by a power of ten is right."""
     strike = round(_number(text, "strike") / 100, 4)
     if not strike:
-        raise _BadRow("bad strike")
+        raise BadRow("bad strike")
     spelled = _TAIL.search(trading_symbol.upper())
     if spelled is not None:
         written = float(spelled[1])
@@ -212,7 +206,7 @@ def _tick_size(text: str, precision_text: str) -> float:
     """Rupees: the column counts in units of the last decimal, of which there are two unless the row says so."""
     precision = int(_number(precision_text, "precision")) or 2
     if precision > _MOST_PRECISION:
-        raise _BadRow("bad precision")
+        raise BadRow("bad precision")
     return round(_number(text, "tick size") / 10.0**precision, _MOST_PRECISION)
 
 
@@ -223,5 +217,5 @@ def _number(text: str, what: str) -> float:
     except ValueError:
         number = float("nan")
     if not isfinite(number):
-        raise _BadRow(f"bad {what}")
+        raise BadRow(f"bad {what}")
     return max(number, 0.0)

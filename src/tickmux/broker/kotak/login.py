@@ -4,7 +4,6 @@
 as Kotak told them `base_url`, `data_center`, `feed_url` and `list_files` (addresses of the day's instrument files).
 """
 
-import binascii
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -12,9 +11,17 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
-import pyotp
 
-from tickmux.broker._login_http import ask
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_values import (
+    TOTP_CODE,
+    TOTP_SECRET,
+    header_word,
+    is_header_word,
+    needed,
+    one_time_code,
+)
+from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.kotak.streaming.kotak_adapter import KotakAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind
@@ -29,7 +36,6 @@ _LABELS = {
     "mobile": "mobile number",
     "mpin": "MPIN",
     "sid": "session id (sid)",
-    "token": "session token",
 }
 
 
@@ -61,21 +67,8 @@ class KotakLogin(LoginFlow):
         Field(name="ucc", label="Client code (UCC)", help="shown in the profile of the Neo app"),
         Field(name="mobile", label="Mobile number", help="the registered one, 10 digits"),
         Field(name="mpin", label="MPIN", help="6 digits", secret=True),
-        Field(
-            name="totp_secret",
-            label="TOTP secret",
-            help="what was shown when TOTP was registered; empty to type codes instead",
-            secret=True,
-            optional=True,
-        ),
-        Field(
-            name="totp",
-            label="TOTP code",
-            help="6 digits of your authenticator; leave empty if the TOTP secret is stored",
-            secret=True,
-            remember=False,
-            optional=True,
-        ),
+        TOTP_SECRET,
+        TOTP_CODE,
     )
     token_fields = (
         Field(name="ucc", label="Client code (UCC)", help="of the account that has logged in"),
@@ -92,15 +85,15 @@ class KotakLogin(LoginFlow):
         http: httpx.AsyncClient,
         now: datetime,
     ) -> Credentials:
-        access_token, ucc = _header_text(values, "access_token"), _header_text(values, "ucc")
+        access_token, ucc = _word(values, "access_token"), _word(values, "ucc")
         mobile, mpin = _mobile(values), _mpin(values)
-        totp = _one_time_code(values, now)
+        totp = one_time_code(values, now)
         headers = {"Authorization": access_token, "neo-fin-key": "neotradeapi"}
         view = await self._step(http, _TOTP_PATH, headers, {"mobileNumber": mobile, "ucc": ucc, "totp": totp})
         headers |= {"sid": _told(view, "sid"), "Auth": _told(view, "token")}
         session = await self._step(http, _MPIN_PATH, headers, {"mpin": mpin})
         found = {
-            "ucc": session.ucc or ucc,
+            "ucc": session.ucc if isinstance(session.ucc, str) and is_header_word(session.ucc) else ucc,
             "sid": _told(session, "sid"),
             "token": _told(session, "token"),
             "access_token": access_token,
@@ -114,7 +107,7 @@ class KotakLogin(LoginFlow):
         return Credentials(known)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        found = {name: _header_text(values, name) for name in ("ucc", "sid")}
+        found = {name: _word(values, name) for name in ("ucc", "sid")}
         if data_center := values.get("data_center", "").strip():
             found["data_center"] = data_center
         return Credentials(found)
@@ -125,7 +118,7 @@ class KotakLogin(LoginFlow):
         response = await ask(
             http, "Kotak", "POST", f"{self.urls['login']}{path}", json=dict(body), headers=dict(headers)
         )
-        data = _data(response)
+        data = read_answer(response, _Answer).data
         if not response.is_success or data is None or data.status != "success":
             raise LoginFailed(_advice(response, path))
         return data
@@ -141,7 +134,7 @@ async def _list_files(http: httpx.AsyncClient, base_url: str, access_token: str)
         )
     except (httpx.HTTPError, httpx.InvalidURL):
         return []
-    data = _data(response) if response.is_success else None
+    data = read_answer(response, _Answer).data if response.is_success else None
     if data is None or not isinstance(data.files, list):
         return []
     return [url for url in data.files if isinstance(url, str) and _is_web_address(url) and " " not in url]
@@ -155,41 +148,25 @@ def _is_web_address(url: str) -> bool:
         return False
 
 
-def _data(response: httpx.Response) -> _Data | None:
-    try:
-        return msgspec.json.decode(response.content, type=_Answer).data
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-
-
 def _told(data: _Data, name: str) -> str:
     value = getattr(data, name)
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value.strip():
+    word = value.strip() if isinstance(value, str) else ""
+    if not is_header_word(word):
         raise LoginFailed("Kotak's answer holds no session: log in again")
-    return value.strip()
+    return word
 
 
 # -- what the user gives ---------------------------------------------------------------------------------
 
 
-def _given(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {_LABELS[name]} is missing")
-    return value
-
-
-def _header_text(values: Mapping[str, str], name: str) -> str:
-    """What travels as an HTTP header or in the feed's log-in: one word of visible ASCII."""
-    value = _given(values, name)
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise LoginFailed(f"this is no {_LABELS[name]}: copy it again, without spaces and line breaks")
-    return value
+def _word(values: Mapping[str, str], name: str) -> str:
+    """What travels as an HTTP header or in the feed's log-in."""
+    return header_word(values, name, _LABELS[name])
 
 
 def _mobile(values: Mapping[str, str]) -> str:
     """`+91` and ten digits, however the number was written."""
-    typed = _given(values, "mobile")
+    typed = needed(values, "mobile", _LABELS["mobile"])
     digits = "".join(sign for sign in typed if sign not in " -+()")
     digits = digits[-10:] if len(digits) in (11, 12) and digits[:-10] in ("0", "91") else digits
     if len(digits) != 10 or not (digits.isascii() and digits.isdigit()):
@@ -198,38 +175,19 @@ def _mobile(values: Mapping[str, str]) -> str:
 
 
 def _mpin(values: Mapping[str, str]) -> str:
-    mpin = _given(values, "mpin")
+    mpin = needed(values, "mpin", _LABELS["mpin"])
     if len(mpin) != 6 or not (mpin.isascii() and mpin.isdigit()):
         raise LoginFailed("an MPIN has 6 digits")
     return mpin
 
 
-def _one_time_code(values: Mapping[str, str], now: datetime) -> str:
-    """The code that was typed, else the one that the stored secret makes now."""
-    typed = "".join(values.get("totp", "").split())
-    if typed:
-        if len(typed) != 6 or not (typed.isascii() and typed.isdigit()):
-            raise LoginFailed("a TOTP code has 6 digits")
-        return typed
-    secret = "".join(values.get("totp_secret", "").split()).replace("-", "").upper().rstrip("=")
-    if not secret:
-        raise LoginFailed("the TOTP code is missing: type it, or store the TOTP secret")
-    try:
-        return pyotp.TOTP(secret).at(now)
-    except (binascii.Error, ValueError):
-        raise LoginFailed(
-            "the TOTP secret is not one: it is the text that was shown when TOTP was registered (letters and the "
-            "digits 2 to 7), not a 6-digit code"
-        ) from None
-
-
 def _advice(response: httpx.Response, path: str) -> str:
     """What the user should do. The broker's own words stay out: they may repeat what was sent."""
     status = response.status_code
-    if status == 429:
-        return "Kotak is refusing log-ins for now (HTTP 429, too many requests): wait a minute, then log in again"
-    if status >= 500 or status == 424:
-        return f"Kotak has a problem of its own (HTTP {status}): try again in a few minutes"
+    if advice := trouble("Kotak", status):
+        return advice
+    if status == 424:
+        return f"Kotak has a problem of its own for the moment (HTTP {status}): try again in a few minutes"
     said = response.content[:4096].decode("utf-8", "replace").lower()
     shown = f"HTTP {status}"
     if path == _MPIN_PATH:

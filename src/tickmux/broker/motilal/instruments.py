@@ -1,12 +1,11 @@
 """Motilal Oswal's instrument lists: one CSV file an exchange, and two of indices (specification section 9)."""
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
-from math import isfinite
 
+from tickmux.broker._list_rows import MONTHS, BadRow, is_digits, number, split_line
 from tickmux.broker.motilal.streaming.motilal_adapter import MotilalAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -18,11 +17,11 @@ _FILES = ("NSE", "BSE", "NSEFO", "NSECD", "MCX", "BSEFO")
 _INDEX_FILES = ("NSE", "BSE")
 
 _COLUMNS = (
-    "exchangename", "scripcode", "scripname", "marketlot", "scripshortname", "issuspended", "instrumentname",
-    "strikeprice", "optiontype", "ticksize",
+    "exchangename", "scripcode", "scripname", "marketlot", "scripshortname", "instrumentname", "strikeprice",
+    "optiontype", "ticksize",
 )  # fmt: skip
+_SUSPENDED = "issuspended"
 _INDEX_COLUMNS = ("indexcode", "indexname", "exchangename")
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAY = re.compile(r"(\d{2})-([A-Z]{3})-(\d{4})", re.ASCII)
 
 _NSE_INDEX_NAMES = {
@@ -47,10 +46,6 @@ _BSE_INDEX_NAMES = {
 _INDEX_TICK = 0.05
 _SERIES_RANKS = {"EQ": 0, "BE": 1}
 _OTHER_SERIES = 2
-
-
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
 
 
 class MotilalInstruments(InstrumentList):
@@ -82,19 +77,18 @@ class MotilalInstruments(InstrumentList):
 
     def _rows(self, lines: list[str], header: list[str], columns: Sequence[str]) -> Iterator[dict[str, str]]:
         places = [header.index(column) for column in columns]
-        for number in range(1, len(lines)):
-            line = lines[number].rstrip("\r")
+        for each in lines[1:]:
+            line = each.rstrip("\r")
             if not line:
                 continue
             try:
-                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
-            except csv.Error:
-                self.skipped["broken quotes"] += 1
-                continue
-            if len(cells) != len(header):
-                self.skipped["wrong number of columns"] += 1
-                continue
-            yield {column: cells[place].strip() for column, place in zip(columns, places, strict=True)}
+                cells = split_line(line)
+                if len(cells) != len(header):
+                    raise BadRow("wrong number of columns")
+            except BadRow as reason:
+                self.skipped[str(reason)] += 1
+            else:
+                yield {column: cells[place].strip() for column, place in zip(columns, places, strict=True)}
 
     def _indices(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
         seen: set[str] = set()
@@ -103,8 +97,8 @@ class MotilalInstruments(InstrumentList):
                 instrument = _index(row)
                 for key in (instrument.symbol, instrument.token):
                     if f"{instrument.exchange} {key}" in seen:
-                        raise _BadRow("another row has the same symbol or code")
-            except _BadRow as reason:
+                        raise BadRow("another row has the same symbol or code")
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
             else:
                 seen |= {f"{instrument.exchange} {key}" for key in (instrument.symbol, instrument.token)}
@@ -114,12 +108,13 @@ class MotilalInstruments(InstrumentList):
         tokens: set[tuple[str, str]] = set()
         symbols: set[tuple[str, str]] = set()
         shares: dict[tuple[str, str], tuple[int, Instrument]] = {}
-        for row in self._rows(lines, header, _COLUMNS):
+        columns = (*_COLUMNS, _SUSPENDED) if _SUSPENDED in header else _COLUMNS
+        for row in self._rows(lines, header, columns):
             try:
                 instrument = _scrip(row)
                 key = (instrument.brexchange, instrument.token)
                 if key in tokens:
-                    raise _BadRow("scrip code twice in an exchange")
+                    raise BadRow("scrip code twice in an exchange")
                 tokens.add(key)
                 name = (instrument.exchange, instrument.symbol)
                 if instrument.instrumenttype == "EQ":
@@ -131,9 +126,9 @@ class MotilalInstruments(InstrumentList):
                         shares[name] = (rank, instrument)
                     continue
                 if name in symbols:
-                    raise _BadRow("another row has the same symbol")
+                    raise BadRow("another row has the same symbol")
                 symbols.add(name)
-            except _BadRow as reason:
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
             else:
                 yield instrument
@@ -144,9 +139,9 @@ class MotilalInstruments(InstrumentList):
 def _index(row: Mapping[str, str]) -> Instrument:
     exchange, name = row["exchangename"], row["indexname"]
     if exchange not in _CASH:
-        raise _BadRow("exchange that is not served")
+        raise BadRow("exchange that is not served")
     if not name:
-        raise _BadRow("no symbol")
+        raise BadRow("no symbol")
     upper = " ".join(name.upper().split())
     plain = upper.replace(" ", "")
     return Instrument(
@@ -163,36 +158,36 @@ def _index(row: Mapping[str, str]) -> Instrument:
 
 
 def _scrip(row: Mapping[str, str]) -> Instrument:
-    """One row in our terms; raises _BadRow."""
+    """One row in our terms; raises BadRow."""
     brexchange, brsymbol, root, option = (
         row["exchangename"], row["scripname"], row["scripshortname"], row["optiontype"],
     )  # fmt: skip
     kind = row["instrumentname"].upper()
     if brexchange not in _CASH and brexchange not in _DERIVATIVES:
-        raise _BadRow("exchange that is not served")
-    if row["issuspended"] == "Y":
-        raise _BadRow("suspended")
+        raise BadRow("exchange that is not served")
+    if row.get(_SUSPENDED) == "Y":
+        raise BadRow("suspended")
     if not brsymbol:
-        raise _BadRow("no symbol")
+        raise BadRow("no symbol")
     expiry, strike = "", 0.0
     if brexchange in _CASH:
         if option in ("CE", "PE") or any(word in kind for word in ("FUT", "OPT", "IDX")):
-            raise _BadRow("not a share")
+            raise BadRow("not a share")
         exchange, kind = brexchange, "EQ"
         symbol = root if exchange == "NSE" and option in _SERIES_RANKS and root else _without_series(brsymbol, option)
     else:
         exchange = _DERIVATIVES[brexchange]
         if option in ("CE", "PE"):
             kind = option
-            strike = _number(row["strikeprice"], "strike")
+            strike = number(row["strikeprice"], "strike")
             if not strike:
-                raise _BadRow("bad strike")
+                raise BadRow("bad strike")
         elif "FUT" in kind:
             kind = "FUT"
         else:
-            raise _BadRow("neither future nor option")
+            raise BadRow("neither future nor option")
         if not root:
-            raise _BadRow("derivative without an underlying")
+            raise BadRow("derivative without an underlying")
         day, expiry = _expiry(brsymbol)
         symbol = derivative_symbol(root, day, kind, strike)
     return Instrument(
@@ -204,29 +199,32 @@ def _scrip(row: Mapping[str, str]) -> Instrument:
         name=root or symbol,
         expiry=expiry,
         strike=strike,
-        lotsize=int(_number(row["marketlot"], "lot size")),
+        lotsize=int(number(row["marketlot"], "lot size")),
         instrumenttype=kind,
-        tick_size=_number(row["ticksize"], "tick size"),
+        tick_size=number(row["ticksize"], "tick size"),
     )
 
 
 def _without_series(name: str, series: str) -> str:
-    """`ABC BE` of the series BE is ABC; a name that ends with another word keeps it."""
-    return name.removesuffix(f" {series}").rstrip() if series else name
+    """`ABC BE` of the series BE is ABC, and so is `ABC EQ` of any; a name that ends with another word keeps it."""
+    for word in (series, "EQ"):
+        if word and name.endswith(f" {word}"):
+            return name[: -len(word)].rstrip()
+    return name
 
 
 def _code(text: str) -> str:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 1 << 31):
-        raise _BadRow("no scrip code")
+    if not (is_digits(text) and len(text) <= 10 and int(text) < 1 << 31):
+        raise BadRow("no scrip code")
     return str(int(text))
 
 
 @lru_cache(maxsize=4096)
 def _expiry_of(day: str, month: str, year: str) -> tuple[date, str]:
     try:
-        found = date(int(year), _MONTHS.index(month) + 1, int(day))
+        found = date(int(year), MONTHS.index(month) + 1, int(day))
     except ValueError:
-        raise _BadRow("bad expiry") from None
+        raise BadRow("bad expiry") from None
     return found, format_expiry(found)
 
 
@@ -234,16 +232,5 @@ def _expiry(name: str) -> tuple[date, str]:
     """The day in a name, and how our rows spell it; the column of that name counts from an unknown day."""
     found = _DAY.search(name.upper())
     if found is None:
-        raise _BadRow("bad expiry")
+        raise BadRow("bad expiry")
     return _expiry_of(*found.groups())
-
-
-def _number(text: str, what: str) -> float:
-    """A number of rupees or units; 0 for what is empty or negative."""
-    try:
-        number = float(text or 0)
-    except ValueError:
-        number = float("nan")
-    if not isfinite(number):
-        raise _BadRow(f"bad {what}")
-    return max(number, 0.0)

@@ -4,7 +4,6 @@
 is one, `api_secret` for the REST calls.
 """
 
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping
@@ -13,20 +12,35 @@ from typing import Any
 
 import httpx
 import msgspec
-import pyotp
 
-from tickmux.broker._login_http import ask
+from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_values import (
+    SMS_CODE,
+    TOTP_OR_SMS_CODE,
+    TOTP_SECRET,
+    has_totp,
+    header_word,
+    is_header_word,
+    needed,
+    one_time_code,
+    sms_code,
+)
+from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.motilal.streaming.motilal_adapter import MotilalAdapter, rest_headers
 from tickmux.broker.motilal.streaming.motilal_mapping import login_packet
 from tickmux.codec import Credentials
-from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
+from tickmux.login import AnswerWanted, Field, LoginFailed, LoginFlow, LoginKind, next_ist
 
-_PATH = "/rest/login/v7/authdirectapi"
+_BROKER = "Motilal Oswal"
+_LOGIN_PATH = "/rest/login/v7/authdirectapi"
+_CONFIRM_PATH = "/rest/login/v5/verifyotp"
+_UNCONFIRMED = "unconfirmed_token"
 _BIRTH_DATE = re.compile(r"(\d{2})[-/.](\d{2})[-/.](\d{4})", re.ASCII)
 _PAN = re.compile(r"[A-Z]{5}\d{4}[A-Z]", re.ASCII)
 
 _LABELS = {
     "api_key": "API key",
+    "api_secret": "API secret",
     "client_code": "client code",
     "password": "password",
     "second_factor": "date of birth or PAN",
@@ -45,7 +59,10 @@ class _Answer(msgspec.Struct):
 
 
 class MotilalLogin(LoginFlow):
-    """No browser: the TOTP is typed, or made of its secret when that has been stored."""
+    """No browser: the TOTP is typed, or made of its secret when that has been stored.
+
+    Without one a code comes by SMS, and makes the session good that the login has given.
+    """
 
     kind = LoginKind.TOTP
     fields = (
@@ -60,21 +77,8 @@ class MotilalLogin(LoginFlow):
         Field(name="client_code", label="Client code", help="your user ID, such as AA017"),
         Field(name="password", label="Password", help="of your trading account", secret=True),
         Field(name="second_factor", label="Date of birth or PAN", help="dd/mm/yyyy, or the PAN", secret=True),
-        Field(
-            name="totp_secret",
-            label="TOTP secret",
-            help="what was shown when TOTP was registered; empty to type codes instead",
-            secret=True,
-            optional=True,
-        ),
-        Field(
-            name="totp",
-            label="TOTP code",
-            help="6 digits of your authenticator; leave empty if the TOTP secret is stored",
-            secret=True,
-            remember=False,
-            optional=True,
-        ),
+        TOTP_SECRET,
+        TOTP_OR_SMS_CODE,
     )
     token_fields = (
         Field(name="client_code", label="Client code", help="of the account that has logged in"),
@@ -94,58 +98,78 @@ class MotilalLogin(LoginFlow):
         now: datetime,
     ) -> Credentials:
         known = _account(values)
-        if secret := values.get("api_secret", "").strip():
-            known["api_secret"] = _word(secret, "API secret")
-        password = _given(values, "password")
+        if half_made := values.get(_UNCONFIRMED, ""):
+            return await self._confirm({**known, "auth_token": half_made}, sms_code(values), http, now)
+        password = _needed(values, "password")
         body = {
             "userid": known["client_code"],
             "password": hashlib.sha256(f"{password}{known['api_key']}".encode()).hexdigest(),
             "2FA": _second_factor(values),
-            "totp": _one_time_code(values, now),
         }
-        response = await ask(
-            http,
-            "Motilal Oswal",
-            "POST",
-            f"{self.urls['api']}{_PATH}",
-            json=body,
-            headers=rest_headers(Credentials(known)),
-        )
-        secrets = (password, body["password"], body["2FA"], body["totp"], known["api_key"], secret)
-        return self.from_token({**known, "auth_token": _token(response, secrets)}, now)
+        if has_totp(values):
+            body["totp"] = one_time_code(values, now)
+        response = await self._ask(http, _LOGIN_PATH, body, known)
+        answer = read_answer(response, _Answer)
+        if not _is_accepted(response, answer):
+            secrets = (password, body["password"], body["2FA"], body.get("totp", ""), *list(known.values())[1:])
+            raise LoginFailed(_advice(response.status_code, answer, secrets))
+        token = answer.token.strip() if isinstance(answer.token, str) else ""
+        if not is_header_word(token):
+            raise LoginFailed("Motilal Oswal's answer holds no session: log in again")
+        if str(answer.verified).upper() == "FALSE":
+            raise AnswerWanted("Motilal Oswal has sent a code to your phone", SMS_CODE, {_UNCONFIRMED: token})
+        return self.from_token({**known, "auth_token": token}, now)
+
+    async def _confirm(
+        self, session: dict[str, str], code: str, http: httpx.AsyncClient, now: datetime
+    ) -> Credentials:
+        """The session that the code of the SMS makes good."""
+        response = await self._ask(http, _CONFIRM_PATH, {"otp": code}, session)
+        if not _is_accepted(response, read_answer(response, _Answer)):
+            raise LoginFailed(
+                trouble(_BROKER, response.status_code)
+                or "Motilal Oswal did not accept the code by SMS: log in again, and it sends a new one"
+            )
+        return self.from_token(session, now)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        known = _account(values) | {"auth_token": _word(_given(values, "auth_token"), "auth token")}
-        if secret := values.get("api_secret", "").strip():
-            known["api_secret"] = _word(secret, "API secret")
-        return Credentials(known, next_ist(6, 0, now))
+        return Credentials(_account(values) | {"auth_token": _word(values, "auth_token")}, next_ist(6, 0, now))
+
+    async def _ask(
+        self, http: httpx.AsyncClient, path: str, body: Mapping[str, str], session: Mapping[str, str]
+    ) -> httpx.Response:
+        headers = rest_headers(Credentials(session))
+        return await ask(http, _BROKER, "POST", f"{self.urls['api']}{path}", json=dict(body), headers=headers)
+
+
+def _is_accepted(response: httpx.Response, answer: _Answer) -> bool:
+    return response.is_success and answer.status == "SUCCESS"
 
 
 def _account(values: Mapping[str, str]) -> dict[str, str]:
-    client_code = _word(_given(values, "client_code"), "client code").upper()
+    """Client code, API key and, if there is one, API secret: what every REST call names."""
+    client_code = _word(values, "client_code").upper()
     try:
         login_packet(client_code)
     except ValueError as error:
         raise LoginFailed(f"this is no client code: {error}") from None
-    return {"client_code": client_code, "api_key": _word(_given(values, "api_key"), "API key")}
+    known = {"client_code": client_code, "api_key": _word(values, "api_key")}
+    if values.get("api_secret", "").strip():
+        known["api_secret"] = _word(values, "api_secret")
+    return known
 
 
-def _given(values: Mapping[str, str], name: str) -> str:
-    value = values.get(name, "").strip()
-    if not value:
-        raise LoginFailed(f"the {_LABELS[name]} is missing")
-    return value
+def _needed(values: Mapping[str, str], name: str) -> str:
+    return needed(values, name, _LABELS[name])
 
 
-def _word(value: str, label: str) -> str:
-    """What travels as an HTTP header: one word of visible ASCII."""
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise LoginFailed(f"this is no {label}: copy it again, without spaces and line breaks")
-    return value
+def _word(values: Mapping[str, str], name: str) -> str:
+    """What travels as an HTTP header."""
+    return header_word(values, name, _LABELS[name])
 
 
 def _second_factor(values: Mapping[str, str]) -> str:
-    typed = _given(values, "second_factor").upper()
+    typed = _needed(values, "second_factor").upper()
     if born := _BIRTH_DATE.fullmatch(typed):
         return "/".join(born.groups())
     if _PAN.fullmatch(typed):
@@ -153,49 +177,9 @@ def _second_factor(values: Mapping[str, str]) -> str:
     raise LoginFailed("the second factor is the date of birth as dd/mm/yyyy, or the PAN (ABCDE1234F)")
 
 
-def _one_time_code(values: Mapping[str, str], now: datetime) -> str:
-    """The code that was typed, else the one that the stored secret makes now."""
-    typed = "".join(values.get("totp", "").split())
-    if typed:
-        if len(typed) != 6 or not (typed.isascii() and typed.isdigit()):
-            raise LoginFailed("a TOTP code has 6 digits")
-        return typed
-    secret = "".join(values.get("totp_secret", "").split()).replace("-", "").upper().rstrip("=")
-    if not secret:
-        raise LoginFailed("the TOTP code is missing: type it, or store the TOTP secret")
-    try:
-        return pyotp.TOTP(secret).at(now)
-    except (binascii.Error, ValueError):
-        raise LoginFailed(
-            "the TOTP secret is not one: it is the text that was shown when TOTP was registered (letters and the "
-            "digits 2 to 7), not a 6-digit code"
-        ) from None
-
-
-def _token(response: httpx.Response, secrets: tuple[str, ...]) -> str:
-    """The session's token, or the LoginFailed that says what to do about a refusal."""
-    try:
-        answer = msgspec.json.decode(response.content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        answer = _Answer()
-    if not response.is_success or answer.status != "SUCCESS":
-        raise LoginFailed(_advice(response.status_code, answer, secrets))
-    token = answer.token.strip() if isinstance(answer.token, str) else ""
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise LoginFailed("Motilal Oswal's answer holds no session: log in again")
-    if str(answer.verified).upper() == "FALSE":
-        raise LoginFailed(
-            "Motilal Oswal wants this login confirmed by an OTP, which only its own app can do: register TOTP on the "
-            "MO API page, then log in with its code"
-        )
-    return token
-
-
 def _advice(status: int, answer: _Answer, secrets: tuple[str, ...]) -> str:
-    if status == 429:
-        return "Motilal Oswal is refusing logins for now (HTTP 429): wait a minute, then log in again"
-    if status >= 500:
-        return f"Motilal Oswal has a problem of its own (HTTP {status}): try again in a few minutes"
+    if advice := trouble(_BROKER, status):
+        return advice
     words = answer.message if isinstance(answer.message, str) else ""
     for secret in secrets:
         if secret and secret in words:

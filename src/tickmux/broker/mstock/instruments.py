@@ -1,18 +1,14 @@
 """m.Stock's instrument list: one JSON array, and a page that says what is an index (specification section 9)."""
 
-import re
 from collections.abc import Iterator, Mapping
-from datetime import date
-from functools import lru_cache
-
-import msgspec
 
 from tickmux.broker._index_names import bse_index_symbol
-from tickmux.broker._list_rows import MONTHS, BadRow, JsonArray, is_digits, number
+from tickmux.broker._list_rows import BadRow, JsonArray, instruments, is_digits, number
+from tickmux.broker._smartapi_list import ListRow, SeriesNames, future, option
 from tickmux.broker.mstock.index_table import KNOWN_NSE, nse_index, read_index_table
 from tickmux.broker.mstock.streaming.mstock_adapter import MStockAdapter
 from tickmux.codec import Credentials
-from tickmux.instrument import Instrument, derivative_symbol, format_expiry
+from tickmux.instrument import Instrument
 from tickmux.instrument_list import Download, InstrumentList, ListFormatError
 
 _ANNEXURE = "Annexure.html"
@@ -35,27 +31,14 @@ _HOMES = {
 """The row's segment and what its contract is on -> our exchange: currency contracts stand among the shares."""
 
 _EXCHANGES = frozenset({"NSE", "BSE", "NFO", "BFO", "MCX"})
-_OTHER_SERIES = ("-BE", "-BZ")
+_OTHER_SERIES = ("BE", "BZ")
 """Series in which a share trades when it does not in EQ; the better one first."""
 _TICK = 0.05
-_EXPIRY = re.compile(r"([0-9]{2})(-?)([A-Z]{3})\2([0-9]{4}|[0-9]{2})")
-_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-_Number = str | int | float | None
 
 
-class _Row(msgspec.Struct):
-    """One row. Values are mostly texts; numbers are understood too where one is meant."""
-
-    token: str | int
+class _Row(ListRow):
     name: str
-    exch_seg: str
     symbol: str | None = None
-    expiry: str | None = None
-    strike: _Number = None
-    lotsize: _Number = None
-    instrumenttype: str | None = None
-    tick_size: _Number = None
 
 
 class MStockInstruments(InstrumentList):
@@ -105,30 +88,11 @@ class MStockInstruments(InstrumentList):
     def _rows(self, table: JsonArray[_Row]) -> Iterator[Instrument]:
         if not self._nse_indices_told:
             yield from map(nse_index, KNOWN_NSE)
-        plain: set[tuple[str, str]] = set()
-        other: dict[tuple[str, str], dict[str, Instrument]] = {}
-        for raw in table.rows:
-            try:
-                instrument = self._instrument(table.read(raw))
-            except BadRow as reason:
-                self.skipped[str(reason)] += 1
-                continue
-            series = instrument.symbol[-3:]
-            if instrument.instrumenttype == "EQ" and series in _OTHER_SERIES and len(instrument.symbol) > len(series):
-                # Whether the bare name is free is known at the end only.
-                claims = other.setdefault((instrument.symbol[:-3], instrument.exchange), {})
-                if series in claims:
-                    yield instrument
-                else:
-                    claims[series] = instrument
-                continue
-            if instrument.instrumenttype == "EQ":
-                plain.add((instrument.symbol, instrument.exchange))
-            yield instrument
-        for (base, exchange), claims in other.items():
-            bearer = None if (base, exchange) in plain else next(each for each in _OTHER_SERIES if each in claims)
-            for series, instrument in claims.items():
-                yield msgspec.structs.replace(instrument, symbol=base) if series == bearer else instrument
+        names = SeriesNames("|".join(_OTHER_SERIES), _OTHER_SERIES)
+        for found in instruments(table.rows, lambda raw: self._instrument(table.read(raw)), self.skipped):
+            if found.instrumenttype != "EQ" or names.is_final(found):
+                yield found
+        yield from names.rest()
 
     def _instrument(self, row: _Row) -> Instrument:
         """One row in our terms, shares of other series than EQ with it; raises BadRow."""
@@ -153,20 +117,11 @@ class MStockInstruments(InstrumentList):
             exchange = _HOMES.get((brexchange, kind[3:]), "")
             if not exchange:
                 raise BadRow("contract on an exchange that does not trade it")
-            if not base:
-                raise BadRow("derivative without an underlying")
-            day = _expiry((row.expiry or "").strip())
-            expiry = format_expiry(day)
             if kind in _FUTURES:
-                kind = "FUT"
+                contract = future(base, row.expiry)
             else:
-                strike = number(row.strike, "strike")
-                kind = brsymbol[-2:].upper()
-                if not strike:
-                    raise BadRow("bad strike")
-                if kind not in ("CE", "PE"):
-                    raise BadRow("option that is neither call nor put")
-            symbol = derivative_symbol(base, day, kind, strike)
+                contract = option(base, row.expiry, number(row.strike, "strike"), brsymbol)
+            symbol, kind, expiry, strike = contract
         else:
             raise BadRow("instrument type that is not served")
         return Instrument(
@@ -182,17 +137,3 @@ class MStockInstruments(InstrumentList):
             instrumenttype=kind,
             tick_size=number(row.tick_size, "tick size", _TICK),
         )
-
-
-@lru_cache(maxsize=4096)
-def _expiry(text: str) -> date:
-    """The day of `19MAR2024`, `19-MAR-2024`, `19MAR24`, `19-MAR-24` or `2024-03-19`."""
-    try:
-        if found := _EXPIRY.fullmatch(text.upper()):
-            day, _, month, year = found.groups()
-            return date(int(year) + (2000 if len(year) == 2 else 0), MONTHS.index(month) + 1, int(day))
-        if _ISO.fullmatch(text):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise BadRow("bad expiry")

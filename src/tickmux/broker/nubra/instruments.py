@@ -1,13 +1,12 @@
 """Nubra's instrument list: a JSON file for each exchange and day, and a CSV file of indices (section 9)."""
 
-import csv
 from collections.abc import Iterator
 from datetime import date, datetime
 from functools import lru_cache
-from math import isfinite
 
 import msgspec
 
+from tickmux.broker._list_rows import BadRow, number, split_line
 from tickmux.broker.nubra.rest import request_headers
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -98,10 +97,6 @@ class _Refdata(msgspec.Struct):
     refdata: list[msgspec.Raw]
 
 
-class _BadRow(Exception):
-    """A row that becomes no instrument; its text is the reason that is counted."""
-
-
 _decode_file = msgspec.json.Decoder(_Refdata).decode
 _decode_row = msgspec.json.Decoder(_Row).decode
 
@@ -162,11 +157,11 @@ class NubraInstruments(InstrumentList):
                 row = _decode_row(raw)
                 instrument = _instrument(row)
                 if row.ref_id in self._refs:
-                    raise _BadRow("repeated ref_id")
+                    raise BadRow("repeated ref_id")
             except (msgspec.DecodeError, UnicodeError, RecursionError):
                 self.skipped["missing or broken fields"] += 1
                 continue
-            except _BadRow as reason:
+            except BadRow as reason:
                 self.skipped[str(reason)] += 1
                 continue
             self._refs.add(row.ref_id)
@@ -191,17 +186,16 @@ class NubraInstruments(InstrumentList):
     def _indices(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
         columns = [header.index(column) for column in _INDEX_COLUMNS]
         seen: set[tuple[str, str]] = set()
-        for number in range(1, len(lines)):
-            line = lines[number].rstrip("\r")
+        for each in lines[1:]:
+            line = each.rstrip("\r")
             if not line:
                 continue
             try:
-                cells = line.split(",") if '"' not in line else next(csv.reader((line,), strict=True))
-            except csv.Error:
-                self.skipped["broken quotes"] += 1
-                continue
-            if len(cells) != len(header):
-                self.skipped["wrong number of columns"] += 1
+                cells = split_line(line)
+                if len(cells) != len(header):
+                    raise BadRow("wrong number of columns")
+            except BadRow as reason:
+                self.skipped[str(reason)] += 1
                 continue
             brexchange, symbol, token, name = (cells[column].strip() for column in columns)
             exchange = _INDICES.get(brexchange)
@@ -229,12 +223,12 @@ class NubraInstruments(InstrumentList):
 
 
 def _instrument(row: _Row) -> Instrument:
-    """One row in our terms; raises _BadRow."""
+    """One row in our terms; raises BadRow."""
     brsymbol, root = row.stock_name.strip(), (row.asset or "").strip()
     if row.ref_id <= 0:
-        raise _BadRow("no ref_id")
+        raise BadRow("no ref_id")
     if not brsymbol:
-        raise _BadRow("no stock name")
+        raise BadRow("no stock name")
     expiry, strike = "", 0.0
     if row.derivative_type == "STOCK":
         exchange, symbol, kind = _CASH.get(row.exchange), brsymbol, "EQ"
@@ -242,19 +236,19 @@ def _instrument(row: _Row) -> Instrument:
         exchange = _DERIVATIVES.get(row.exchange)
         kind = "FUT" if row.derivative_type == "FUT" else (row.option_type or "")
         if kind not in ("FUT", "CE", "PE"):
-            raise _BadRow("unknown option type")
+            raise BadRow("unknown option type")
         if not root:
-            raise _BadRow("derivative without an underlying")
+            raise BadRow("derivative without an underlying")
         day, expiry = _expiry(row.expiry or 0)
         if kind != "FUT":
-            strike = _number(row.strike_price, "strike") / _PAISE
+            strike = number(row.strike_price, "strike") / _PAISE
             if not strike:
-                raise _BadRow("bad strike")
+                raise BadRow("bad strike")
         symbol = derivative_symbol(root, day, kind, strike)
     else:
-        raise _BadRow("unknown derivative type")
+        raise BadRow("unknown derivative type")
     if exchange is None:
-        raise _BadRow("unknown exchange")
+        raise BadRow("unknown exchange")
     return Instrument(
         symbol=symbol,
         exchange=exchange,
@@ -264,25 +258,17 @@ def _instrument(row: _Row) -> Instrument:
         name=root or brsymbol,
         expiry=expiry,
         strike=strike,
-        lotsize=int(_number(row.lot_size, "lot size")),
+        lotsize=int(number(row.lot_size, "lot size")),
         instrumenttype=kind,
-        tick_size=_number(row.tick_size, "tick size") / _PAISE,
+        tick_size=number(row.tick_size, "tick size") / _PAISE,
     )
 
 
 @lru_cache(maxsize=4096)
-def _expiry(number: int) -> tuple[date, str]:
+def _expiry(told: int) -> tuple[date, str]:
     """The day of YYYYMMDD and how our rows spell it; a list has some hundred different ones."""
     try:
-        day = date(number // 10_000, number // 100 % 100, number % 100)
+        day = date(told // 10_000, told // 100 % 100, told % 100)
     except (ValueError, OverflowError):
-        raise _BadRow("bad expiry") from None
+        raise BadRow("bad expiry") from None
     return day, format_expiry(day)
-
-
-def _number(value: float | None, what: str) -> float:
-    """A number of paise or units, not negative; a missing one is 0."""
-    number = float(value or 0)
-    if number < 0 or not isfinite(number):
-        raise _BadRow(f"bad {what}")
-    return number

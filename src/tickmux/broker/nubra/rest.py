@@ -1,9 +1,4 @@
-"""What Nubra's REST calls have in common: headers and answers (specification section 2)."""
-
-from collections.abc import Mapping
-from typing import Any
-
-import msgspec
+"""What Nubra's REST calls have in common (specification section 2)."""
 
 SESSION_OVER = (401, 440)
 """HTTP statuses that say that the session has ended; 440 is Nubra's own."""
@@ -20,17 +15,3 @@ def request_headers(device_id: str, bearer: str = "") -> dict[str, str]:
         "Cookie": f"deviceId={device_id}",
     }
     return headers | {"Authorization": f"Bearer {bearer}"} if bearer else headers
-
-
-def parse_answer(body: bytes) -> Mapping[str, Any]:
-    """The JSON object of an answer; empty for anything else."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def is_header_text(value: object) -> bool:
-    """Whether it can travel as a header, or as one word of a command: visible ASCII without blanks."""
-    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value

@@ -3,21 +3,26 @@
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date
 from functools import lru_cache
 
 from tickmux.broker._index_names import bse_index_symbol
-from tickmux.broker._list_rows import BadRow, instruments, is_digits, number, split_line
+from tickmux.broker._list_rows import MONTHS, BadRow, instruments, is_digits, number, split_line
 from tickmux.broker.pocketful.streaming.pocketful_adapter import PocketfulAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry, nse_index_symbol
 from tickmux.instrument_list import Download, InstrumentList, ListFormatError
 
 _NEEDED = ("exchange", "exchange_token", "trading_symbol")
-_MAX_FILE = 256 << 20
+_MOST_BYTES = 256 << 20
 _LETTERS = re.compile(r"[A-Z]+")
-_DATE_FORMATS = ("%Y-%m-%d", "%d-%m-%Y", "%d-%b-%Y", "%d%b%Y", "%d %b %Y", "%Y%m%d", "%Y-%m-%d %H:%M:%S", "%d-%b-%y")
+_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError)
+_CLOCK = re.compile(r"[T ]\d\d?:\d\d.*")
+_YEAR_FIRST = re.compile(r"(\d{4})([-/.]?)(\d\d)\2(\d\d)", re.ASCII)
+_DAY_FIRST = re.compile(r"(\d\d?)-(\d\d?)-(\d{4})", re.ASCII)
+_NAMED_MONTH = re.compile(r"(\d\d?)[- ]?([A-Z]{3})[A-Z]*[- ]?(\d{4}|\d\d)", re.ASCII)
 
 
 class PocketfulInstruments(InstrumentList):
@@ -36,38 +41,39 @@ class PocketfulInstruments(InstrumentList):
             return self._rows(data, filename)
         try:
             archive = zipfile.ZipFile(io.BytesIO(data))
-            names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
-            if not names:
-                raise ListFormatError(f"{filename} is a zip without a CSV file")
-            return self._files([(name, _unzipped(archive, name)) for name in names])
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+            members = [member for member in archive.infolist() if member.filename.lower().endswith(".csv")]
+            if sum(member.file_size for member in members) > _MOST_BYTES:
+                raise ListFormatError(
+                    f"{filename} would unpack to more than {_MOST_BYTES >> 20} MB: no instrument list"
+                )
+            files = [(member.filename, archive.read(member)) for member in members]
+        except ListFormatError:
+            raise
+        except _BROKEN_ZIP as error:
             raise ListFormatError(f"{filename} is a broken zip ({error}): download it again") from None
+        if not files:
+            raise ListFormatError(f"{filename} is a zip without a CSV file")
+        return self._files(files)
 
     def _files(self, files: list[tuple[str, bytes]]) -> Iterator[Instrument]:
         for name, data in files:
             yield from self._rows(data, name)
 
     def _rows(self, data: bytes, filename: str) -> Iterator[Instrument]:
-        lines = data.decode("utf-8-sig", errors="replace").splitlines()
-        header = [column.strip().lower() for column in lines[0].split(",")] if lines else []
+        lines = data.decode("utf-8-sig", errors="replace").split("\n")
+        header = [column.strip().strip('"').strip().lower() for column in lines[0].split(",")]
         if missing := [column for column in _NEEDED if column not in header]:
             raise ListFormatError(f"{filename} is no instrument list of Pocketful's: no column {missing[0]!r}")
         return self._instruments(lines, header)
 
     def _instruments(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
         def read(line: str) -> Instrument:
-            cells = split_line(line)
+            cells = split_line(line.rstrip("\r"))
             if len(cells) != len(header):
                 raise BadRow("wrong number of columns")
             return _instrument(dict(zip(header, map(str.strip, cells), strict=True)))
 
         return instruments(filter(str.strip, lines[1:]), read, self.skipped)
-
-
-def _unzipped(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > _MAX_FILE:
-        raise ListFormatError(f"{name} would be larger than {_MAX_FILE >> 20} MB unpacked: not an instrument list")
-    return archive.read(name)
 
 
 Row = dict[str, str]
@@ -161,12 +167,23 @@ _READERS: dict[str, Callable[[Row], Place]] = {
 
 @lru_cache(maxsize=4096)
 def _day(text: str) -> date:
-    """The day of an expiry in any of the spellings that are known."""
-    for layout in _DATE_FORMATS:
-        try:
-            day = datetime.strptime(text, layout).date()  # noqa: DTZ007 - a day of the exchange's calendar
-        except ValueError:
-            continue
-        if 2000 <= day.year < 2100:
-            return day
-    raise BadRow("bad expiry")
+    """The day of an expiry, whose spelling is not certain; among numbers, only `28-08-2025` begins with the day."""
+    text = _CLOCK.sub("", text.upper())
+    try:
+        if found := _YEAR_FIRST.fullmatch(text):
+            year, _, month, day = found.groups()
+            number_of_month = int(month)
+        elif found := _DAY_FIRST.fullmatch(text):
+            day, month, year = found.groups()
+            number_of_month = int(month)
+        elif found := _NAMED_MONTH.fullmatch(text):
+            day, month, year = found.groups()
+            number_of_month = MONTHS.index(month) + 1
+        else:
+            raise BadRow("bad expiry")
+        there = date(int(year) + (2000 if len(year) == 2 else 0), number_of_month, int(day))
+    except ValueError:
+        raise BadRow("bad expiry") from None
+    if not 2000 <= there.year < 2100:
+        raise BadRow("bad expiry")
+    return there

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote, urlencode
 
@@ -17,9 +17,11 @@ from tickmux.broker._login_values import is_header_word, needed
 from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.samco.streaming.samco_adapter import SamcoAdapter
 from tickmux.codec import Credentials
-from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
+from tickmux.login import IST, Field, LoginFailed, LoginFlow, LoginKind
 
-_EXPIRY_HOUR = 8  # IST
+_EXPIRY_HOUR = 8  # IST, of the next day, whatever the hour of the login
+_LONGEST_LIFE = timedelta(days=2)
+_SCOPES = "read"  # orders are none of ours
 
 
 class _Answer(msgspec.Struct):
@@ -28,6 +30,7 @@ class _Answer(msgspec.Struct):
     status: Any = None
     sessionToken: Any = None  # noqa: N815 - the broker's own names
     accessToken: Any = None  # noqa: N815
+    validity: Any = None
     errorCode: Any = None  # noqa: N815
 
 
@@ -60,7 +63,12 @@ class SamcoLogin(LoginFlow):
         api_key = needed(values, "api_key")
         if _secret(values):
             return None
-        query = {"api_key": api_key, "redirect_url": redirect_uri, "state": _state(api_key, redirect_uri)}
+        query = {
+            "api_key": api_key,
+            "redirect_url": redirect_uri,
+            "state": _state(api_key, redirect_uri),
+            "scopes": _SCOPES,
+        }
         return f"{self.urls['login']}?{urlencode(query, quote_via=quote, safe='')}"
 
     async def exchange(
@@ -83,13 +91,15 @@ class SamcoLogin(LoginFlow):
             token = answer.accessToken
         if not isinstance(token, str) or not token.strip():
             raise LoginFailed("Samco's answer holds no session token: log in again")
-        return self.from_token({"session_token": token}, now)
+        session = self.from_token({"session_token": token}, now)
+        return Credentials(session.values, _stated_end(answer.validity, now) or session.expires_at)
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
         token = needed(values, "session_token")
         if not is_header_word(unquote(token)):
             raise LoginFailed("this is no session token: copy it again, without spaces and line breaks")
-        return Credentials({"session_token": token}, next_ist(_EXPIRY_HOUR, 0, now))
+        tomorrow = now.astimezone(IST).date() + timedelta(days=1)
+        return Credentials({"session_token": token}, datetime.combine(tomorrow, time(_EXPIRY_HOUR), IST).timestamp())
 
     async def _ask(self, http: httpx.AsyncClient, path: str, body: Mapping[str, str]) -> _Answer:
         """The answer to a request for a token; raises LoginFailed for a refusal."""
@@ -99,6 +109,15 @@ class SamcoLogin(LoginFlow):
         if not response.is_success or refused or answer.errorCode:
             raise LoginFailed(_advice(response.status_code, answer.errorCode))
         return answer
+
+
+def _stated_end(validity: object, now: datetime) -> float | None:
+    """When the session ends by the answer's own word, in epoch seconds; None where it says nothing that can be."""
+    try:
+        end = datetime.fromisoformat(validity) if isinstance(validity, str) else None
+    except ValueError:
+        return None
+    return end.timestamp() if end and end.tzinfo and now < end <= now + _LONGEST_LIFE else None
 
 
 def _state(api_key: str, redirect_uri: str) -> str:

@@ -1,6 +1,7 @@
 """Upstox's login: the browser gives a code, which buys an access token (specification section 2).
 
-`Credentials.values` has `access_token` and, after a login of ours, `api_key` and `user_id`.
+`Credentials.values` has `access_token`, after a login of ours `api_key` and `user_id`, and `plus` where the user
+says that the account is a Plus one.
 """
 
 from collections.abc import Mapping
@@ -11,9 +12,10 @@ import httpx
 
 from tickmux.broker._jwt import stated_end
 from tickmux.broker._login_http import ask, trouble
-from tickmux.broker._login_values import is_header_word, needed
+from tickmux.broker._login_values import is_header_word, needed, without_bearer
 from tickmux.broker._rest_answers import read_object
 from tickmux.broker.upstox.errors import error_codes
+from tickmux.broker.upstox.streaming.upstox_adapter import PLUS, YES
 from tickmux.codec import Credentials
 from tickmux.login import IST, Field, LoginFailed, LoginFlow, LoginKind, next_ist
 
@@ -32,6 +34,13 @@ _ADVICE = {
     "UDAPI100073": "the app is inactive: activate it at Upstox, then log in again",
 }
 _APPS = "https://account.upstox.com/developer/apps"
+_PLUS = Field(
+    name=PLUS,
+    label="Plus account (yes or no)",
+    help="yes offers 30 levels of depth, which Upstox gives to Plus accounts only; empty means no",
+    optional=True,
+)
+_ANSWERS = {"": False, "no": False, "n": False, "false": False, "yes": True, "y": True, "true": True}
 
 
 class UpstoxLogin(LoginFlow):
@@ -41,6 +50,7 @@ class UpstoxLogin(LoginFlow):
     fields = (
         Field(name="api_key", label="API key", help=f"of your app on {_APPS}"),
         Field(name="api_secret", label="API secret", help="shown beside the API key", secret=True),
+        _PLUS,
     )
     token_fields = (
         Field(
@@ -50,6 +60,7 @@ class UpstoxLogin(LoginFlow):
             secret=True,
             remember=False,
         ),
+        _PLUS,
     )
     default_urls = {
         "login": "https://api.upstox.com/v2/login/authorization/dialog",
@@ -69,6 +80,7 @@ class UpstoxLogin(LoginFlow):
         now: datetime,
     ) -> Credentials:
         api_key = needed(values, "api_key")
+        plus = _plus(values)
         code = callback.get("code", "").strip()
         if not code:
             raise LoginFailed("Upstox did not confirm the login in the browser: start the login again")
@@ -85,16 +97,14 @@ class UpstoxLogin(LoginFlow):
         token = answer.get("access_token")
         if not (response.is_success and isinstance(token, str) and is_header_word(token)):
             raise LoginFailed(_advice(response.status_code, error_codes(answer)))
-        found = {"api_key": api_key, "access_token": token}
+        found = {"api_key": api_key, "access_token": token, **plus}
         user = answer.get("user_id")
         if isinstance(user, str) and user:
             found["user_id"] = user
         return Credentials(found, next_ist(*_EXPIRY, now))
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
-        token = values.get("access_token", "").strip()
-        if token.partition(" ")[0].lower() == "bearer":
-            token = token[6:].strip()
+        token = without_bearer(needed(values, "access_token"))
         if not token:
             raise LoginFailed("the access token is missing")
         if not is_header_word(token):
@@ -105,7 +115,15 @@ class UpstoxLogin(LoginFlow):
         elif expires_at <= now.timestamp():
             ended = datetime.fromtimestamp(expires_at, IST)
             raise LoginFailed(f"this token ended on {ended:%d %b %Y at %H:%M} IST: log in again, or make a new one")
-        return Credentials({"access_token": token}, expires_at)
+        return Credentials({"access_token": token, **_plus(values)}, expires_at)
+
+
+def _plus(values: Mapping[str, str]) -> dict[str, str]:
+    """What the session keeps of the user's answer about the account; nothing for a no."""
+    answer = _ANSWERS.get(values.get(PLUS, "").strip().lower())
+    if answer is None:
+        raise LoginFailed("say yes or no to whether the account is a Plus one; empty means no")
+    return {PLUS: YES} if answer else {}
 
 
 def _advice(status: int, codes: set[str]) -> str:

@@ -47,7 +47,7 @@ class AliceBlueAdapter(NorenAdapter):
             json={"source": "API", "userId": credentials["user_id"]},
             headers={"Authorization": f"Bearer {credentials['token']}"},
         )
-        if response.status_code == 401:
+        if response.status_code in (401, 403):
             raise AuthRejected(REFUSAL)
         if response.status_code == 429:
             raise Unavailable("too many requests (HTTP 429)", 60.0)

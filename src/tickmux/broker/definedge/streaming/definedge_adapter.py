@@ -1,7 +1,7 @@
 """Definedge's endpoints and limits (specification sections 1 to 3)."""
 
 from tickmux.broker._noren.noren_adapter import NorenAdapter, noren_channel
-from tickmux.broker.definedge.streaming.definedge_mapping import SCRIP_LIMIT, DefinedgeCodec
+from tickmux.broker.definedge.streaming.definedge_mapping import DefinedgeCodec
 
 
 class DefinedgeAdapter(NorenAdapter):
@@ -10,7 +10,7 @@ class DefinedgeAdapter(NorenAdapter):
     name = "definedge"
     display_name = "Definedge Securities"
     codec_class = DefinedgeCodec
-    channels = {"main": noren_channel(symbols=SCRIP_LIMIT, max_symbols=SCRIP_LIMIT)}
+    channels = {"main": noren_channel(symbols=500, max_symbols=500)}
     default_urls = {
         "feed": "wss://trade.definedgesecurities.com/NorenWSTRTP/",
         "auth": "https://signin.definedgesecurities.com/auth/realms/debroking/dsbpkc",

@@ -2,10 +2,7 @@
 
 from tickmux.broker._noren.noren_codec import NorenCodec
 
-SCRIP_LIMIT = 500
-
 
 class DefinedgeCodec(NorenCodec):
     variant = "susertoken"
     source = "TRTP"
-    scrip_limit = SCRIP_LIMIT

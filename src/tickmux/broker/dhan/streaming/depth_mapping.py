@@ -75,6 +75,7 @@ class DepthCodec(DhanCodec):
                         depth = Depth(book.bids, book.asks)
                         book.bids = book.asks = None
                         decoded.ticks.append(Tick(instrument=book.instrument, mode=Mode.DEPTH, depth=depth))
+                        self._standing.deep_books.add(key)
             elif code == _DISCONNECT:
                 # The documentation puts the reason after the header, the official SDK into its last field.
                 reason = _U16(frame, offset + 12)[0] if length >= 14 else _U32(frame, offset + 8)[0]
@@ -92,10 +93,15 @@ class DepthCodec(DhanCodec):
         instrument = self.routes.get(key)
         if instrument is None:
             self._books.pop(key, None)
+            self._standing.deep_books.discard(key)
         else:
             self._left.pop(key, None)
             if key not in self._books or self._books[key].instrument is not instrument:
                 self._books[key] = _Book(instrument)
+
+    def close_frames(self) -> list[Frame]:
+        self._standing.deep_books -= self._books.keys()  # the session is over: no book comes any more
+        return super().close_frames()
 
     # -- unsubscribing, whose request code is disputed (section 4) ---------------------------------------
 

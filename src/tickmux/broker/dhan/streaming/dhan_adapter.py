@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from tickmux.broker.dhan.streaming.depth_mapping import DepthCodec
-from tickmux.broker.dhan.streaming.dhan_mapping import MainFeedCodec
+from tickmux.broker.dhan.streaming.dhan_mapping import BESIDE_BOOK, MainFeedCodec
 from tickmux.broker.dhan.streaming.standing import Standing
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
@@ -57,6 +57,7 @@ class DhanAdapter(BaseBrokerWebSocketAdapter):
             max_symbols=5000,
             batch=100,
             frame_gap=0.1,
+            heartbeat_interval=5.0,  # nothing is sent: the codecs count time by it
             stall_after=40.0,
             backoff=_BACKOFF,
         ),
@@ -92,7 +93,7 @@ class DhanAdapter(BaseBrokerWebSocketAdapter):
                 return (Stream("main", "quote"),)  # full packets of an index are not served
             if depth in (20, 200) and instrument.exchange in _DEEP_EXCHANGES:
                 # A depth socket carries no prices but those of the book.
-                return (Stream("main", "quote"), Stream(f"depth{depth}", f"depth{depth}"))
+                return (Stream("main", BESIDE_BOOK), Stream(f"depth{depth}", f"depth{depth}"))
         return (Stream("main", _MAIN_KINDS[mode]),)
 
     def depth_levels(self, exchange: str) -> tuple[int, ...]:

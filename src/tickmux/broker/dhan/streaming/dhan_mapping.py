@@ -2,16 +2,19 @@
 
 Every packet of prices is complete in itself; previous close and open interest come in packets of their own, are
 kept for each instrument and repeat its last tick.
+
+Prices beside a deep book are quotes, until the book's own socket stays silent: then they are full packets, whose five
+levels are better than none (section 7).
 """
 
 import struct
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from typing import ClassVar
 
 from tickmux.broker.dhan.streaming.standing import Standing
 from tickmux.broker.dhan.streaming.wire import DERIVATIVES, DhanCodec, malformed
-from tickmux.codec import Decoded, Event
+from tickmux.codec import Decoded, Event, Frame
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel, Mode, Tick
 
@@ -29,6 +32,11 @@ _HEADER_SIZE, _PAYLOAD, _LEVELS, _FULL_SIZE = 8, 8, 62, 162
 _SIZES = {2: 16, 3: 112, 4: 50, 5: 12, 6: 16, 7: 8, 8: _FULL_SIZE, 50: 10}
 """Packet sizes by code. They are trusted, not the length field: what that counts is disputed (section 5.1)."""
 _HEARTBEAT, _INDEX, _DISCONNECT = 0, 1, 50
+
+BESIDE_BOOK = "beside_book"
+"""The kind of an instrument whose deep book has a socket of its own."""
+_PATIENCE = 7
+"""Heartbeats without a deep book before five levels take its place: one is five seconds, the first may be short."""
 
 _CURRENCY = frozenset({"CDS", "BCD"})
 _INFINITY = float("inf")
@@ -156,7 +164,7 @@ _READERS: dict[int, Callable[[_Market, bytes, int], Tick | None]] = {
 
 
 class MainFeedCodec(DhanCodec):
-    """Kinds are `ltp`, `quote` and `full`."""
+    """Kinds are `ltp`, `quote`, `full`, and `beside_book`: on the wire `quote` or, to help out, `full`."""
 
     ist_shift: ClassVar[int] = 19_800
     """Seconds by which the feed's epoch is ahead of UTC: it counts Indian clock time (section 5.4)."""
@@ -164,6 +172,74 @@ class MainFeedCodec(DhanCodec):
     def __init__(self, standing: Standing) -> None:
         super().__init__(standing)
         self._markets: dict[Hashable, _Market] = {}
+        self._bookless: dict[Hashable, int] = {}
+        """Instruments of the kind `beside_book`: key -> heartbeats without a deep book."""
+        self._helped: set[Hashable] = set()
+        """Those of them that are subscribed as `full`."""
+
+    def subscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
+        return super().subscribe_frames(instruments, self._enter(instruments, kind))
+
+    def unsubscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
+        frames: list[Frame] = []
+        for wire_kind, members in self._leave(instruments, kind).items():
+            frames += super().unsubscribe_frames(members, wire_kind)
+        return frames
+
+    def change_frames(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
+        left = self._leave(instruments, old)
+        wire_new = self._enter(instruments, new)
+        frames: list[Frame] = []
+        for wire_old, members in left.items():
+            if wire_old != wire_new:
+                frames += self._switch(members, wire_old, wire_new)
+        return frames
+
+    def heartbeat_frames(self) -> list[Frame]:
+        """Nothing is sent to keep the session alive, but time passes, and deep books begin and end."""
+        flowing = self._standing.deep_books
+        helpless, relieved = [], []
+        for key, beats in self._bookless.items():
+            self._bookless[key] = 0 if key in flowing else min(beats + 1, _PATIENCE)
+            if key in flowing and key in self._helped:
+                relieved.append(key)
+            elif self._bookless[key] == _PATIENCE and key not in self._helped:
+                helpless.append(key)
+        self._helped.difference_update(relieved)
+        self._helped.update(helpless)
+        return [
+            *self._switch(self._routed(relieved), "full", "quote"),
+            *self._switch(self._routed(helpless), "quote", "full"),
+        ]
+
+    def _routed(self, keys: Sequence[Hashable]) -> list[Instrument]:
+        return [self.routes[key] for key in keys if key in self.routes]
+
+    def _switch(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
+        """The new subscription first, then the old one's end (section 4)."""
+        if not instruments:
+            return []
+        subscribed = super().subscribe_frames(instruments, new)
+        return [*subscribed, *super().unsubscribe_frames(instruments, old)]
+
+    def _enter(self, instruments: Sequence[Instrument], kind: str) -> str:
+        """What the instruments are to be subscribed as for this kind."""
+        if kind != BESIDE_BOOK:
+            return kind
+        self._bookless.update({self.wire_key(instrument): 0 for instrument in instruments})
+        return "quote"
+
+    def _leave(self, instruments: Sequence[Instrument], kind: str) -> dict[str, list[Instrument]]:
+        """What the instruments of this kind were subscribed as."""
+        if kind != BESIDE_BOOK:
+            return {kind: list(instruments)}
+        left: dict[str, list[Instrument]] = {}
+        for instrument in instruments:
+            key = self.wire_key(instrument)
+            left.setdefault("full" if key in self._helped else "quote", []).append(instrument)
+            self._bookless.pop(key, None)
+            self._helped.discard(key)
+        return left
 
     def decode_packets(self, frame: bytes) -> Decoded:
         decoded = Decoded()
@@ -184,12 +260,16 @@ class MainFeedCodec(DhanCodec):
                 break
             reader = _READERS.get(code)
             if reader is not None:
-                market = markets.get(segment << 32 | security)
+                key = segment << 32 | security
+                market = markets.get(key)
                 if market is None:
                     decoded.unrouted += 1
                 else:
                     tick = reader(market, frame, offset)
                     if tick is not None:
+                        if tick.depth is not None and key in self._bookless and key in self._standing.deep_books:
+                            # The deep book is back: five levels must not take turns with it.
+                            tick.mode, tick.depth = Mode.QUOTE, None
                         ticks.append(tick)
             elif code == _HEARTBEAT:
                 _heartbeat(decoded)

@@ -1,6 +1,9 @@
-"""Where a user stands with Dhan: limits are counted per user, while a connection knows only itself."""
+"""Where a user stands with Dhan: limits are counted per user, while a connection knows only itself.
 
-from collections.abc import Callable
+And which deep books are flowing: they come over one socket, and when they do not, another has to help out.
+"""
+
+from collections.abc import Callable, Hashable
 
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable
 
@@ -22,6 +25,8 @@ class Standing:
         self._crowded = 0
         self._blocked_rounds = 0
         self._blocked_at = 0.0
+        self.deep_books: set[Hashable] = set()
+        """Wire keys of the instruments whose deep book has come in the present session of its socket."""
 
     def crowded(self) -> None:
         """A socket was closed with reason 805: whoever connects next has to wait first."""

@@ -29,7 +29,7 @@ SEGMENTS: Mapping[str, tuple[int, str]] = {
 DERIVATIVES = frozenset({"NFO", "BFO", "CDS", "BCD", "MCX"})
 
 _REQUEST_CODES = {"ltp": (15, 16), "quote": (17, 18), "full": (21, 22), "depth20": (23, 25), "depth200": (23, 25)}
-"""Kind -> codes to subscribe and to unsubscribe."""
+"""What is subscribed -> codes to subscribe and to unsubscribe it."""
 LATE_UNSUBSCRIBE = 24
 """The official SDK's code to unsubscribe depth, for a server that has not heeded the documented 25."""
 _DISCONNECT = '{"RequestCode":12}'

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, time
 
 from tickmux.broker.dhan.streaming.depth_mapping import DepthCodec
-from tickmux.broker.dhan.streaming.dhan_mapping import MainFeedCodec
+from tickmux.broker.dhan.streaming.dhan_mapping import BESIDE_BOOK, MainFeedCodec
 from tickmux.broker.dhan.streaming.standing import Standing
 from tickmux.broker.dhan.streaming.wire import DhanCodec
 from tickmux.broker.dhan_sandbox.streaming.synthetic_market import SyntheticMarket
@@ -20,7 +20,7 @@ from tickmux.tick import Mode, Tick
 
 SIMULATOR, LIVE = "simulator", "live"
 
-_MODES = {"ltp": Mode.LTP, "quote": Mode.QUOTE, "full": Mode.DEPTH}
+_MODES = {"ltp": Mode.LTP, "quote": Mode.QUOTE, BESIDE_BOOK: Mode.QUOTE, "full": Mode.DEPTH}
 _OPENS, _CLOSES = time(9, 15), time(15, 30)
 _TIME_DIGITS = 13
 
@@ -42,6 +42,9 @@ class _SandboxCodec(DhanCodec):
 
     def unsubscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
         return [] if self._simulated else super().unsubscribe_frames(instruments, kind)
+
+    def change_frames(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
+        return [] if self._simulated else super().change_frames(instruments, old, new)
 
     def close_frames(self) -> list[Frame]:
         return [] if self._simulated else super().close_frames()

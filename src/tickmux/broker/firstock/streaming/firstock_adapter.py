@@ -1,5 +1,6 @@
 """Firstock's endpoints, limits and hand-shake (specification sections 1 to 3 and 7)."""
 
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -8,7 +9,13 @@ from tickmux.broker.firstock.streaming.firstock_mapping import EXCHANGES, KIND, 
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
-from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter, Channel, Endpoint, Stream
+from tickmux.websocket_proxy.base_adapter import (
+    BaseBrokerWebSocketAdapter,
+    Channel,
+    Endpoint,
+    Stream,
+    Unavailable,
+)
 
 
 class FirstockAdapter(BaseBrokerWebSocketAdapter):
@@ -47,3 +54,10 @@ class FirstockAdapter(BaseBrokerWebSocketAdapter):
         session = {"userId": credentials["user_id"], "jKey": credentials["token"], "source": "developer-api"}
         query = urlencode(session, quote_via=quote, safe="")
         return Endpoint(f"{self.urls['feed']}?{query}", {"Origin": "https://firstock.in"})
+
+    def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
+        failure = super().handshake_failure(status, reason, headers, body)
+        if isinstance(failure, Unavailable):
+            return failure
+        # A dead session is told in the first frame; whoever refuses the handshake does not mean it (section 3).
+        return Unavailable(f"HTTP {status} {reason}".rstrip())

@@ -68,9 +68,9 @@ class FivepaisaAdapter(BaseBrokerWebSocketAdapter):
         return FivepaisaCodec()
 
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
-        token = credentials["access_token"]
-        claims = read_claims(token)
-        if claims.expires_at is not None and claims.expires_at <= self._clock():
+        # The session knows when its token ends, from the token's own word.
+        if credentials.expires_at is not None and credentials.expires_at <= self._clock():
             raise AuthRejected("5paisa's access token has expired: log in again")
+        token = credentials["access_token"]
         value = quote(f"{token}|{credentials['client_code']}", safe="")
-        return Endpoint(f"{self.urls[_SERVERS.get(claims.server, 'feed')]}?Value1={value}")
+        return Endpoint(f"{self.urls[_SERVERS.get(read_claims(token).server, 'feed')]}?Value1={value}")

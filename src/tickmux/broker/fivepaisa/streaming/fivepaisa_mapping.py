@@ -229,7 +229,7 @@ def _depth_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
             continue
         flag, price, quantity = row.get("BbBuySellFlag"), _price(row.get("Price")), _count(row.get("Quantity"))
         side = buy if flag in _BUY else sell if flag in _SELL else None
-        if side is not None and price is not None and quantity is not None:
+        if side is not None and price is not None and price > 0 and quantity is not None:
             side.append(DepthLevel(price, quantity, _count(row.get("NumberOfOrders"))))
     buy.sort(key=_price_of, reverse=True)
     sell.sort(key=_price_of)
@@ -244,9 +244,9 @@ def _depth_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
 
 
 def _price(raw: object) -> float | None:
-    """Rupees; zero, and what is no number, is no value."""
-    if isinstance(raw, float | int) and not isinstance(raw, bool) and 0 < raw < _LARGEST_PRICE:
-        return float(raw)
+    """Rupees, which may be negative on a commodity; zero, and what is no number, is no value."""
+    if isinstance(raw, float | int) and not isinstance(raw, bool) and -_LARGEST_PRICE < raw < _LARGEST_PRICE:
+        return float(raw) or None
     return None
 
 

@@ -1,6 +1,6 @@
 """Flattrade's endpoints, and its patience after a good session (specification sections 1 to 3)."""
 
-from tickmux.broker._noren.noren_adapter import NorenAdapter
+from tickmux.broker._noren.noren_adapter import NorenAdapter, noren_channel
 from tickmux.codec import Credentials
 
 _COOL_DOWN = 60.0
@@ -8,11 +8,13 @@ _SPARE = 3
 
 
 class FlattradeAdapter(NorenAdapter):
-    """One connection a user id; no limit of scrips is published."""
+    """One connection a user id; no limit of scrips is published. After a drop at least 5 s have to pass: delays are
+    never shorter than half of what is written here."""
 
     name = "flattrade"
     display_name = "Flattrade"
     token_life = "until 05:00 IST"  # noqa: S105
+    channels = {"main": noren_channel(first_delay=10.0)}
     default_urls = {
         "feed": "wss://piconnect.flattrade.in/PiConnectWSAPI/",
         "login": "https://auth.flattrade.in/",

@@ -82,7 +82,7 @@ class FyersAdapter(BaseBrokerWebSocketAdapter):
         return (5, LEVELS) if exchange in tbt_codec.EXCHANGES else super().depth_levels(exchange)
 
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
-        if mode < Mode.DEPTH or instrument.is_index:
+        if mode < Mode.DEPTH:
             return (Stream("hsm", "quote"),)
         if depth == LEVELS and instrument.exchange in tbt_codec.EXCHANGES:
             return (Stream("hsm", "quote"), Stream("tbt", "depth50"))

@@ -55,7 +55,7 @@ class GrowwAdapter(BaseBrokerWebSocketAdapter):
         self._newest = SocketIdentity.fresh()
 
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
-        return (Stream("main", DEPTH if mode == Mode.DEPTH and not instrument.is_index else PRICE),)
+        return (Stream("main", DEPTH if mode == Mode.DEPTH else PRICE),)
 
     def codec(self, channel: str) -> FeedCodec:
         """A codec with an identity of its own, for which the `endpoint` that follows gets the socket token."""

@@ -1,8 +1,8 @@
 """Groww's wire: NATS operations out, NATS messages with protobuf payloads in (specification sections 3 to 6).
 
-An instrument is subscribed as `price`, or as `depth`, which is two subjects: price and book. What a message is
-about stands in its subject alone: the payload's symbol is no token, and its exchange is absent for BSE.
-Every payload is complete for its own kind, so that the codec remembers no market data.
+An instrument is subscribed as `price`, or as `depth`, which is two subjects, price and book; an index has no book.
+What a message is about stands in its subject alone: the payload's symbol is no token, and its exchange is absent
+for BSE. Every payload is complete for its own kind, so that the codec remembers no market data.
 """
 
 import re
@@ -99,16 +99,19 @@ class GrowwCodec(FeedCodec):
         return self._introduction(info.encode())[0] if info else []
 
     def subscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
-        return _frames([line for each in instruments for word in _words(kind) for line in self._sub(each, word)])
+        return _frames(
+            [line for each in instruments for word in _words(each, kind) for line in self._sub(each, word)]
+        )
 
     def unsubscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
-        return _frames([line for each in instruments for word in _words(kind) for line in self._unsub(each, word)])
+        return _frames(
+            [line for each in instruments for word in _words(each, kind) for line in self._unsub(each, word)]
+        )
 
     def change_frames(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
-        added = [word for word in _words(new) if word not in _words(old)]
-        ended = [word for word in _words(old) if word not in _words(new)]
-        lines = [line for each in instruments for word in added for line in self._sub(each, word)]
-        return _frames(lines + [line for each in instruments for word in ended for line in self._unsub(each, word)])
+        books = [each for each in instruments if _has_book(each)]  # prices go on as they are
+        move = self._sub if new == DEPTH else self._unsub
+        return _frames([line for each in books for line in move(each, _BOOK)])
 
     def heartbeat_frames(self) -> list[Frame]:
         return [b"PING\r\n"]
@@ -179,7 +182,7 @@ class GrowwCodec(FeedCodec):
             elif arm == "index":
                 tick = _index_tick(message.index, instrument)
             elif arm == "depth":
-                if self.kinds.get(instrument) != DEPTH:  # late: its end is under way to the server
+                if self.kinds.get(instrument) != DEPTH or not _has_book(instrument):  # its end is under way, perhaps
                     decoded.unrouted += 1
                     continue
                 tick = _depth_tick(message.depth, instrument)
@@ -252,8 +255,12 @@ class _Info(msgspec.Struct):
 _decode_info = msgspec.json.Decoder(_Info).decode
 
 
-def _words(kind: str) -> tuple[str, ...]:
-    return (PRICE, _BOOK) if kind == DEPTH else (PRICE,)
+def _has_book(instrument: Instrument) -> bool:
+    return not instrument.is_index
+
+
+def _words(instrument: Instrument, kind: str) -> tuple[str, ...]:
+    return (PRICE, _BOOK) if kind == DEPTH and _has_book(instrument) else (PRICE,)
 
 
 def _frames(lines: list[str]) -> list[Frame]:

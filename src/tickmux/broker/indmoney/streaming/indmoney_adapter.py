@@ -51,6 +51,10 @@ class IndmoneyAdapter(BaseBrokerWebSocketAdapter):
     def depth_levels(self, exchange: str) -> tuple[int, ...]:
         return () if exchange.endswith("_INDEX") else (1,)
 
+    def bare_name(self, instrument: Instrument) -> str:
+        """Updates name an instrument by its id alone, and ids repeat across segments (section 4)."""
+        return instrument.token
+
     def codec(self, channel: str) -> FeedCodec:
         return IndmoneyCodec()
 

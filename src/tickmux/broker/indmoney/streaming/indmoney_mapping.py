@@ -157,8 +157,11 @@ class IndmoneyCodec(FeedCodec):
 
     def _object(self, message: dict[str, object], decoded: Decoded) -> None:
         data, name = message.get("data"), message.get("instrument")
-        if not isinstance(data, dict) or not isinstance(name, str | int):
+        if not isinstance(data, dict) or name is None:
             self._remark(message, decoded)
+            return
+        if not isinstance(name, str | int):
+            decoded.unknown += 1
             return
         name = str(name)
         prefix, colon, token = name.partition(":")
@@ -188,10 +191,9 @@ class IndmoneyCodec(FeedCodec):
             _note(decoded, Event.AUTH_ERROR, words or "the access token is no longer good")
         elif message.get("error") or str(message.get("status")).lower() == "error":
             _note(decoded, Event.ERROR, words or "an error without words")
-        elif "data" in message and "instrument" in message:
-            decoded.unknown += 1  # an update of a shape that is not documented
         else:
             _note(decoded, Event.ACK)
+            decoded.unknown += "data" in message and "instrument" in message  # an update of an unknown shape
 
 
 def _note(decoded: Decoded, event: Event, words: str = "") -> None:

@@ -29,12 +29,6 @@ _COUNTS = {
 _SIDES = {"bid_price", "bid_qty", "ask_price", "ask_qty"}
 
 
-class SizelessLevel(DepthLevel, gc=False, omit_defaults=True):
-    """A best price whose quantity the feed does not tell: 0 stands for unknown, and is left out of messages."""
-
-    quantity: int = 0
-
-
 class MarketRecord:
     """The merged record of `instrument`: rupees, units, epoch milliseconds."""
 
@@ -94,10 +88,8 @@ class MarketRecord:
         )
 
     def _side(self, price_key: str, quantity_key: str) -> list[DepthLevel]:
-        price, quantity = self._best.get(price_key), int(self._best.get(quantity_key, 0))
-        if price is None:
-            return []
-        return [DepthLevel(price, quantity) if quantity else SizelessLevel(price)]
+        price = self._best.get(price_key)
+        return [] if price is None else [DepthLevel(price, int(self._best.get(quantity_key, 0)) or None)]
 
 
 def number(raw: object) -> float:

@@ -363,7 +363,7 @@ def _divisors(exchanges: object) -> dict[int, float | None]:
     found: dict[int, float | None] = {}
     for name, content in exchanges.items() if isinstance(exchanges, dict) else ():
         try:
-            exchange = msgspec.convert(content, _Exchange)
+            exchange = msgspec.convert(content, _Exchange, strict=False)  # a number may be told as text
         except msgspec.ValidationError:
             exchange = _Exchange(divider=-1)
         number = _SEGMENT_IDS.get(name) if exchange.value is None else exchange.value

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from typing import ClassVar
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -45,10 +44,6 @@ class MStockAdapter(BaseBrokerWebSocketAdapter):
         )
     }
 
-    currency_divisor: ClassVar[int] = 100
-    """Wire units of a currency contract's price in a rupee. The broker's own clients use that of all others; the
-    exchange's is 10,000,000."""
-
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         super().__init__(urls)
         self.trust = TokenTrust(time.monotonic)
@@ -57,7 +52,7 @@ class MStockAdapter(BaseBrokerWebSocketAdapter):
         return (Stream("main", _KINDS[mode]),)
 
     def codec(self, channel: str) -> FeedCodec:
-        return MStockCodec(self.trust, self.currency_divisor)
+        return MStockCodec(self.trust)
 
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         token = credentials["access_token"]

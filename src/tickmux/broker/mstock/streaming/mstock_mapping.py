@@ -26,6 +26,9 @@ _HEADER_SIZE = 4
 _TOKEN_SIZE = 25
 _CURRENCY = 13
 _DIVISOR = 100
+"""Wire units of a rupee. Of currency contracts this is not confirmed: the exchange's own scale is 10,000,000, and a
+session may set another one."""
+_LARGEST_DIVISOR = 10**9
 _DEAREST_CURRENCY = 1000
 """Rupees. No currency contract costs as much: a price above it has another scale than the one that is assumed."""
 _OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS"})
@@ -64,10 +67,10 @@ _encode = msgspec.json.encode
 class MStockCodec(FeedCodec):
     """Kinds are those of `MODES`. `trust` is told what the feed says about the token."""
 
-    def __init__(self, trust: TokenTrust, currency_divisor: int = _DIVISOR) -> None:
+    def __init__(self, trust: TokenTrust) -> None:
         super().__init__()
         self._trust = trust
-        self._currency_divisor = currency_divisor
+        self._currency_divisor = _DIVISOR
         self._token = ""
         self._proved = False
 
@@ -83,6 +86,7 @@ class MStockCodec(FeedCodec):
 
     def open_frames(self, credentials: Credentials) -> list[Frame]:
         self._token = credentials["access_token"]
+        self._currency_divisor = currency_divisor(credentials.get("currency_divisor")) or _DIVISOR
         self._trust.asked()
         return [f"LOGIN:{self._token}"]
 
@@ -173,6 +177,13 @@ class MStockCodec(FeedCodec):
         if refused:
             self._trust.doubted()
         return Decoded(event=Event.ERROR, message=words[:200] or "error without words", restart=refused)
+
+
+def currency_divisor(text: str) -> int:
+    """The wire units of a rupee that a user has set for currency contracts; 0 for what is no such number."""
+    digits = text.strip()
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 10 else 0
+    return number if number <= _LARGEST_DIVISOR else 0
 
 
 def _request(action: int, instruments: Sequence[Instrument], kind: str) -> str:

@@ -6,6 +6,7 @@ from tickmux.instrument import Instrument
 
 SIDES = {"NSE": "NSE", "NSE_INDEX": "NSE", "BSE": "BSE", "BSE_INDEX": "BSE"}
 """Our exchange -> the exchange word under which it has names; the others have none."""
+_SIDE_WORDS = tuple(dict.fromkeys(SIDES.values()))
 
 _ALIASES = {
     "NIFTY": "nifty 50",
@@ -34,14 +35,14 @@ class NameTable:
                 if rank == best and name:
                     found.add(instrument)
                     ranked[key] = (best, found)
-        self._by_name = {key: next(iter(found)) for key, (_, found) in ranked.items() if len(found) == 1}
+        self._by_name = {key: next(iter(found)) if len(found) == 1 else None for key, (_, found) in ranked.items()}
 
     def find(self, exchange: str, name: str) -> Instrument | None:
         """Without an exchange only a name that is unique over all of them counts."""
         word = name.casefold()
         if exchange:
             return self._by_name.get((exchange.upper(), word))
-        found = [self._by_name[side, word] for side in ("NSE", "BSE") if (side, word) in self._by_name]
+        found = [self._by_name[side, word] for side in _SIDE_WORDS if (side, word) in self._by_name]
         return found[0] if len(found) == 1 else None
 
 

@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tickmux.broker.nubra.rest import SESSION_OVER, parse_answer, request_headers
+from tickmux.broker._rest_answers import read_object
+from tickmux.broker.nubra.rest import SESSION_OVER, request_headers
 from tickmux.broker.nubra.streaming.nubra_mapping import FULL, LTP, MOST_LEVELS, WORDS, NubraCodec
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
@@ -52,6 +53,7 @@ class NubraAdapter(BaseBrokerWebSocketAdapter):
             backoff=(1.0, 30.0),
         ),
     }
+
     total_connections = 3
 
     def depth_levels(self, exchange: str) -> tuple[int, ...]:
@@ -76,7 +78,7 @@ class NubraAdapter(BaseBrokerWebSocketAdapter):
             if response.status_code in SESSION_OVER:
                 raise AuthRejected(_EXPIRED)
             if response.is_success:
-                url = self._assigned(parse_answer(response.content)) or url
+                url = self._assigned(read_object(response.content)) or url
         return Endpoint(url, {"Authorization": f"Bearer {token}", "x-device-id": device})
 
     def _assigned(self, answer: Mapping[str, object]) -> str:

@@ -36,6 +36,7 @@ class Farewells:
     def closed(self, code: int) -> Exception | None:
         """What the server's end of a session means."""
         if code != _NORMAL_CLOSURE or self._began is None:
+            self._count = 0
             return None
         short = self._clock() - self._began <= _SHORT_SESSION
         self._count = self._count + 1 if short else 0

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 
 from tickmux.broker.paytm.streaming.farewells import Farewells
-from tickmux.broker.paytm.streaming.paytm_mapping import WIRE_EXCHANGES, PaytmCodec
+from tickmux.broker.paytm.streaming.paytm_mapping import FRAME_PREFERENCES, WIRE_EXCHANGES, PaytmCodec
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
@@ -45,8 +45,9 @@ class PaytmAdapter(BaseBrokerWebSocketAdapter):
         "main": Channel(
             symbols=1000,
             connections=1,
-            batch=100,
+            batch=FRAME_PREFERENCES,
             frame_gap=0.1,
+            settle=0.5,  # the rate that the server bears is not known, so wishes are gathered
             ping_interval=30.0,
             stall_after=40.0,  # a ping every 30 s, and 10 s to answer it
             quiet_after=60.0,

@@ -38,6 +38,9 @@ _SCRIP_TYPES = {
 _INDEX_SPACE = 1 << 32
 """Added to an index's id: packets of indices count in a number space of their own (section 5, IDENTITY)."""
 
+FRAME_PREFERENCES = 100
+"""What one frame may hold (section 3)."""
+
 _LTP, _QUOTE, _FULL, _INDEX_LTP, _INDEX_QUOTE, _INDEX_FULL = range(61, 67)
 _BOOK_SIZE = 100
 
@@ -94,8 +97,10 @@ class PaytmCodec(FeedCodec):
         return [_frame(_preferences("REMOVE", instruments, kind))]
 
     def change_frames(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
-        # One frame: whether the server would replace the old mode by itself is not known.
-        return [_frame(_preferences("REMOVE", instruments, old) + _preferences("ADD", instruments, new))]
+        # One frame: whether the server would replace the old mode by itself is not known. Each takes two preferences.
+        room = FRAME_PREFERENCES // 2
+        parts = [instruments[start : start + room] for start in range(0, len(instruments), room)]
+        return [_frame(_preferences("REMOVE", part, old) + _preferences("ADD", part, new)) for part in parts]
 
     # -- in ----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
+from tickmux.broker.pocketful.streaming.early_closes import EarlyCloses
 from tickmux.broker.pocketful.streaming.pocketful_mapping import EXCHANGE_CODES, PocketfulCodec
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
@@ -18,10 +19,10 @@ from tickmux.websocket_proxy.base_adapter import (
     Stream,
 )
 
+DIRECT = "direct"
+"""What a session's `flow` is when it comes of the login by password, which has hosts of its own (section 2)."""
+
 _KINDS = {Mode.LTP: "compact", Mode.QUOTE: "quote", Mode.DEPTH: "depth"}
-_EARLY = 5.0
-_EARLY_CLOSES = 2
-"""So many closes in a row, each within `_EARLY` seconds and without a frame, are a refused token (section 3)."""
 
 
 class PocketfulAdapter(BaseBrokerWebSocketAdapter):
@@ -38,6 +39,8 @@ class PocketfulAdapter(BaseBrokerWebSocketAdapter):
     default_urls = {
         "feed": "wss://trade.pocketful.in/ws/v1/feeds",
         "api": "https://trade.pocketful.in",
+        "direct_feed": "wss://algo.pocketful.in/ws/v1/feeds",
+        "direct_api": "https://algo.pocketful.in",
     }
     channels = {
         "main": Channel(
@@ -55,23 +58,19 @@ class PocketfulAdapter(BaseBrokerWebSocketAdapter):
 
     def __init__(self, urls: Mapping[str, str] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(urls)
-        self._clock = clock
-        self._opened_at = 0.0
-        self._codec: PocketfulCodec | None = None
-        self._early_closes = 0
+        self._closes = EarlyCloses(clock)
 
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
-        kind = _KINDS[mode]
-        return (Stream("main", "quote" if kind == "depth" and instrument.is_index else kind),)
+        # Also for an index, whose book the codec leaves out: one kind for all makes one request of a wish, not two.
+        return (Stream("main", _KINDS[mode]),)
 
     def codec(self, channel: str) -> FeedCodec:
-        self._codec = PocketfulCodec()
-        return self._codec
+        return PocketfulCodec(self._closes)
 
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         query = {"login_id": credentials["client_id"], "access_token": credentials["access_token"]}
-        self._opened_at = self._clock()
-        return Endpoint(f"{self.urls['feed']}?{urlencode(query, quote_via=quote, safe='')}")
+        feed = self.urls["direct_feed" if credentials.get("flow") == DIRECT else "feed"]
+        return Endpoint(f"{feed}?{urlencode(query, quote_via=quote, safe='')}")
 
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         if 400 <= status < 500 and status != 429:
@@ -79,14 +78,8 @@ class PocketfulAdapter(BaseBrokerWebSocketAdapter):
         return super().handshake_failure(status, reason, headers, body)
 
     def close_failure(self, code: int, reason: str) -> Exception | None:
-        heard = self._codec is not None and self._codec.heard
-        if heard or self._clock() - self._opened_at >= _EARLY:
-            self._early_closes = 0
-            return None
-        self._early_closes += 1
-        if self._early_closes < _EARLY_CLOSES:
-            return None
-        self._early_closes = 0
-        return AuthRejected(
-            "Pocketful closes every new connection at once, which is how it refuses a token: log in again"
-        )
+        if self._closes.are_too_many():
+            return AuthRejected(
+                "Pocketful closes every new connection at once, which is how it refuses a token: log in again"
+            )
+        return None

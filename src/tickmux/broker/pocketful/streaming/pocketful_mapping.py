@@ -8,7 +8,8 @@ from collections.abc import Hashable, Sequence
 
 import msgspec
 
-from tickmux.codec import Decoded, Event, FeedCodec, Frame
+from tickmux.broker.pocketful.streaming.early_closes import EarlyCloses
+from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel, Mode, Tick
 
@@ -17,6 +18,7 @@ EXCHANGE_CODES = {
 }  # fmt: skip
 """Our exchange -> theirs (section 8)."""
 
+_LARGEST = (1 << 32) - 1
 _DIVISORS = {1: 100, 2: 100, 3: 10_000_000, 4: 100, 6: 100, 7: 100}
 _WITH_OPEN_INTEREST = frozenset({"NFO", "BFO", "CDS", "MCX"})
 
@@ -39,20 +41,24 @@ _encode = msgspec.json.encode
 
 
 class PocketfulCodec(FeedCodec):
-    """Kinds are `compact`, `quote` and `depth`. `heard` says whether any frame has come."""
+    """Kinds are `compact`, `quote` and `depth`. `closes` is told of the opening and of the first frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, closes: EarlyCloses) -> None:
         super().__init__()
-        self.heard = False
+        self._closes = closes
+        self._silent = True
+
+    def open_frames(self, credentials: Credentials) -> list[Frame]:
+        self._closes.opened(credentials.get("access_token"))
+        return []
 
     def wire_key(self, instrument: Instrument) -> Hashable:
         """(exchange code, token): tokens repeat across exchanges (section 9)."""
         code = EXCHANGE_CODES.get(instrument.exchange)
-        if code is None or not (instrument.token.isascii() and instrument.token.isdigit()):
-            raise ValueError(
-                f"{instrument.symbol}: the feed has no name for {instrument.exchange} {instrument.token!r}"
-            )
-        return code, int(instrument.token)
+        token = instrument.token
+        if code is None or not (token.isascii() and token.isdigit() and len(token) <= 10) or int(token) > _LARGEST:
+            raise ValueError(f"{instrument.symbol}: the feed has no name for {instrument.exchange} {token!r}")
+        return code, int(token)
 
     def subscribe_frames(self, instruments: Sequence[Instrument], kind: str) -> list[Frame]:
         return self._requests("subscribe", instruments, _KINDS[kind])
@@ -71,7 +77,9 @@ class PocketfulCodec(FeedCodec):
         return ['{"a":"h","v":[],"m":""}']
 
     def decode(self, frame: bytes | str) -> Decoded:
-        self.heard = True
+        if self._silent:
+            self._silent = False
+            self._closes.heard()
         if isinstance(frame, str):
             return Decoded()  # text is no market data, and says nothing that is documented
         size = len(frame)

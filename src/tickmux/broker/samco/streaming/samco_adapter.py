@@ -52,8 +52,8 @@ class SamcoAdapter(BaseBrokerWebSocketAdapter):
         self._listing_ids = ListingIds()
 
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
-        book = mode is Mode.DEPTH and not instrument.is_index
-        return (Stream("main", "depth" if book else "quote"),)
+        # Also for an index, whose book the codec leaves out: one kind for all makes one list of a wish, not two.
+        return (Stream("main", "depth" if mode is Mode.DEPTH else "quote"),)
 
     def codec(self, channel: str) -> FeedCodec:
         return SamcoCodec(self._listing_ids)
@@ -63,3 +63,11 @@ class SamcoAdapter(BaseBrokerWebSocketAdapter):
         if not all(value.isascii() and value.isprintable() and value for value in headers.values()):
             raise AuthRejected("what is stored is no session token of Samco: log in again")
         return Endpoint(self.urls["feed"], headers, rest_base=self.urls["api"])
+
+    def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
+        if status in (401, 403):
+            return AuthRejected(
+                f"Samco refused the session (HTTP {status}): log in again; if that does not help, register this "
+                "computer's public IP address for the API key"
+            )
+        return super().handshake_failure(status, reason, headers, body)

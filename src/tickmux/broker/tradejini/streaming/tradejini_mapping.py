@@ -169,14 +169,22 @@ class TradejiniCodec(FeedCodec):
 
     def _read_book(self, body: bytes, start: int, end: int, decoded: Decoded) -> None:
         values, rest = wire.fields(body, start, end, _L5_FIELDS, wire.LEVELS)
-        if values.keys() & _LEVEL_KEYS:
-            raise BrokenPacket  # a level before their number
-        divisor, instrument, record = self._subject(values)
         count = values.get(wire.LEVELS)
-        depth = None if count is None else _book(body[rest:end], count, divisor)
+        after = end if count is None else min(end, rest + 2 * count * wire.LEVEL.size)
+        if after < end:  # the levels are followed by other fields
+            more, _ = wire.fields(body, after, end, _L5_FIELDS)
+            if more.keys() & values.keys():
+                raise BrokenPacket
+            values |= more
+        if values.keys() & _LEVEL_KEYS:
+            raise BrokenPacket  # a level before their number, or one too many
+        divisor, instrument, record = self._subject(values)
+        depth = None if count is None else _book(body[rest:after], count, divisor)
         if instrument is None:
             decoded.unrouted += 1
             return
+        if self.kinds.get(instrument) != "L5":
+            record = record.copy()  # a late packet: nobody will tell when its totals change
         for key, name in _TOTALS.items():
             if key in values:
                 record[name] = values[key]

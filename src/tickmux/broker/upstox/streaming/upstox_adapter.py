@@ -7,7 +7,7 @@ import httpx
 
 from tickmux.broker._rest_answers import read_object
 from tickmux.broker.upstox.errors import RATE_LIMITED, WRONG_TOKEN_KIND, error_codes, is_auth_failure
-from tickmux.broker.upstox.streaming.upstox_mapping import DEPTH_30, UpstoxCodec
+from tickmux.broker.upstox.streaming.upstox_mapping import DEPTH_30, Account, UpstoxCodec
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
@@ -25,6 +25,9 @@ ONLY_MODE = {"ltpc": 5000, "option_greeks": 3000, "full": 2000, DEPTH_30: 50}
 MIXED_MODES = {"ltpc": 2000, "option_greeks": 2000, "full": 1500, DEPTH_30: 50}
 """Instruments of each mode on a connection that has several. Upstox's table says 1500 for `full_d30` as well, but
 that a second mode should make room for thirty times as many is not to be believed: 50 stay the limit."""
+
+PLUS, YES = "plus", "yes"
+"""What a session is stored with where its owner says that the account is a Plus one."""
 
 _RATE_LIMIT_PAUSE = 60.0
 _SECOND_REFUSAL_WITHIN = 300.0
@@ -59,9 +62,25 @@ class UpstoxAdapter(BaseBrokerWebSocketAdapter):
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         super().__init__(urls)
         self._refused_at = float("-inf")
+        self._account = Account()
+        self._session = 0
+
+    def meets(self, credentials: Credentials) -> None:
+        """Takes in whose session this is: 30 levels are offered to an account that is said to be a Plus one.
+
+        No answer of Upstox tells the kind of an account. With a new token, what the feed has shown is asked anew.
+        """
+        session = hash(credentials.get("access_token"))
+        if session != self._session:
+            self._session = session
+            self._account.shown = None
+        self._account.stated = credentials.get(PLUS) == YES
 
     def depth_levels(self, exchange: str) -> tuple[int, ...]:
-        return () if exchange.endswith("_INDEX") else (5, 30)
+        """30 are a Plus account's; before any session is known, all that Upstox has to offer."""
+        if exchange.endswith("_INDEX"):
+            return ()
+        return (5, 30) if self._account.has_30 else (5,)
 
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
         if mode == Mode.LTP:
@@ -75,7 +94,7 @@ class UpstoxAdapter(BaseBrokerWebSocketAdapter):
         return sum(load.values()) <= limit and all(load[mode] <= limits[mode] for mode in modes)
 
     def codec(self, channel: str) -> FeedCodec:
-        return UpstoxCodec()
+        return UpstoxCodec(self._account)
 
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         """The authorized URL, good for one connect; where Upstox gives none, its direct address, which redirects."""
@@ -88,6 +107,7 @@ class UpstoxAdapter(BaseBrokerWebSocketAdapter):
         answer = read_object(response.content)
         if not response.is_success and response.status_code not in _NO_SUCH_ENDPOINT:
             raise _authorize_failure(response.status_code, error_codes(answer))
+        self.meets(credentials)
         data = answer.get("data")
         if isinstance(data, dict):
             authorized = data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri")

@@ -18,7 +18,7 @@ from tickmux.tick import Depth, DepthLevel, Mode, Tick
 DEPTH_30 = "full_d30"
 
 _INITIAL_FEED, _MARKET_INFO = 0, 2
-_REQUEST_MODE_D30 = 3
+_REQUEST_MODE_D5, _REQUEST_MODE_D30 = 1, 3
 # A connection has at most 5000 instruments, and no instrument more than some hundred bytes, levels and candles:
 # what is beyond these is no feed of Upstox, and must not keep the event loop busy.
 _MOST_BYTES, _MOST_ENTRIES = 4 << 20, 10_000
@@ -56,11 +56,35 @@ class _Known:
         self.depth: Depth | None = None
 
 
+class Account:
+    """Whether the account has 30 levels: all that is known of it, shared by its connections.
+
+    stated: what its owner says at the login; None before any session of it is known.
+    shown:  what the feed has shown since: True by a book of 30 levels, False by a refusal or by 5 in place of 30.
+    """
+
+    __slots__ = ("shown", "stated")
+
+    def __init__(self, stated: bool | None = None) -> None:
+        self.stated = stated
+        self.shown: bool | None = None
+
+    @property
+    def has_30(self) -> bool:
+        """What is seen counts more than what is said; of an account that nobody knows yet, all is offered."""
+        return self.stated is not False if self.shown is None else self.shown
+
+    def show(self, has_30: bool) -> None:
+        if has_30 or self.shown is None:  # once 30 have come, a refusal is about something else, such as their number
+            self.shown = has_30 if self.stated is not None else None
+
+
 class UpstoxCodec(FeedCodec):
     """Kinds are the broker's modes: `ltpc`, `full`, `full_d30`."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: Account | None = None) -> None:
         super().__init__()
+        self._account = account or Account()
         self._known: dict[str, _Known] = {}
         self._requests = 0
         self._last: tuple[str, str, list[str]] = ("", "", [])
@@ -100,6 +124,8 @@ class UpstoxCodec(FeedCodec):
             self._unconfirmed.pop(key, None)
 
     def _request(self, method: str, mode: str, keys: list[str]) -> BinaryText:
+        if mode == DEPTH_30 and self._account.shown is False:
+            mode = "full"  # refused before: a reconnect asks at once for what there is
         self._requests += 1
         self._last = (method, mode, keys)
         if mode == DEPTH_30:
@@ -140,12 +166,21 @@ class UpstoxCodec(FeedCodec):
             if known is None or kind == _INITIAL_FEED:
                 known = states[key] = _Known()
             feed = entry.value
-            if unconfirmed and feed.requestMode == _REQUEST_MODE_D30:
-                unconfirmed.pop(key, None)
+            if key in unconfirmed:
+                self._learn(key, feed.requestMode)
             tick = _tick(feed, known, instrument, stamp)
             if tick is not None:
                 ticks.append(tick)
         return decoded
+
+    def _learn(self, key: str, mode: int) -> None:
+        """Takes in which feed comes where 30 levels were asked for."""
+        if mode == _REQUEST_MODE_D30:
+            del self._unconfirmed[key]
+            self._account.show(True)
+        elif mode == _REQUEST_MODE_D5 and self._unconfirmed[key] == "sub":
+            # Behind a `change_mode` this may be the old mode's last message.
+            self._account.show(False)
 
     def _decode_text(self, text: str) -> Decoded:
         """An error reply in JSON (section 5.6); every other text is ignored."""
@@ -161,17 +196,25 @@ class UpstoxCodec(FeedCodec):
         method, mode, keys = self._last
         shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
         message = f"{words} (last request: {method} {mode} {len(keys)} keys: {shown})" if method else words
-        replies: list[Frame] = []
-        if mode == DEPTH_30 and reply.get("method", method) == method:
-            message += "; 30 levels were refused, asking for 5"
-            replies = self._fall_back()
+        replies = self._fall_back(reply.get("method"))
+        if replies:
+            message += "; 30 levels are a Plus account's, asking for 5"
         return Decoded(event=Event.ERROR, message=message, replies=replies)
 
-    def _fall_back(self) -> list[Frame]:
-        """Only Plus accounts have 30 levels: what was asked for and never came is asked for with 5 (section 4)."""
-        waiting, self._unconfirmed = self._unconfirmed, {}
+    def _fall_back(self, refused: object) -> list[Frame]:
+        """Only Plus accounts have 30 levels: what was asked for and never came is asked for with 5 (section 4).
+
+        A refusal may come after later requests; it names its method at most. Asking for too little now and then is
+        better than an instrument without any data.
+        """
+        if self._account.stated is None:  # frames of nobody's session: there is nobody to ask
+            return []
+        waiting = {key: method for key, method in self._unconfirmed.items() if refused in (None, method)}
+        if waiting:
+            self._account.show(False)
         methods: dict[str, list[str]] = {}
         for key, method in waiting.items():
+            del self._unconfirmed[key]
             methods.setdefault(method, []).append(key)
         return [self._request(method, "full", keys) for method, keys in methods.items()]
 

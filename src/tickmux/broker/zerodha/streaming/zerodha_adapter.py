@@ -48,7 +48,7 @@ class ZerodhaAdapter(BaseBrokerWebSocketAdapter):
             connections=1,
             max_connections=3,
             batch=500,
-            frame_gap=0.1,
+            frame_gap=0.2,  # a subscription is two frames, and ten a second are the most (section 3)
             ping_interval=20.0,
             stall_after=15.0,  # heartbeats flow day and night (section 7)
             backoff=(2.0, 60.0),
