@@ -9,6 +9,7 @@ import pytest
 from support.web import Browser, settings_in
 from tickmux.codec import Credentials
 from tickmux.database import Database
+from tickmux.instrument import Instrument
 from tickmux.login import Field
 from tickmux.runtime import Upstream
 from tickmux.simulator import angel, simulator_names, zerodha
@@ -268,6 +269,25 @@ def test_the_instrument_list_comes_in_the_background_after_a_login(browser, kite
     state = wait(lambda: (found := broker(browser, "zerodha")["instruments"]) and found["count"] and found)
     assert state["updated_at"] > 0
     assert browser.get("/api/symbols?q=SBIN").json["results"][0]["symbol"] == "SBIN"
+
+
+def test_a_download_that_fails_says_what_to_do_and_whether_there_is_a_list(tmp_path):
+    settings = settings_in(tmp_path, BROKER_URLS="angel.instruments=http://127.0.0.1:9")
+    with Database.open(settings) as database:
+        app = build_app(settings, database, Upstream(), expects_proxy=False)
+        browser = Browser(app)
+        browser.set_up()
+
+        def message():
+            browser.post("/api/brokers/angel/instruments")
+            state = wait(
+                lambda: (found := broker(browser, "angel")["instruments"]) and not found["updating"] and found
+            )
+            return state["message"]
+
+        assert "check the network, then repeat the download; without the list no symbol" in message()
+        app.extensions[EXTENSION].instruments.replace("angel", [Instrument("SBIN", "NSE", "3045")])
+        assert message().endswith("the old list stays in use")
 
 
 def test_no_answer_and_no_log_holds_a_secret(browser, kite, caplog):

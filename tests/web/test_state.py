@@ -3,7 +3,10 @@ import logging
 import pytest
 
 from support.web import Browser
+from tickmux.codec import Credentials
+from tickmux.web import create_app
 from tickmux.web.context import EXTENSION
+from tickmux.websocket_proxy.app_integration import shutdown_websocket_proxy
 
 REMOTE = {"base_url": "http://ticks.example:5000", "REMOTE_ADDR": "203.0.113.9"}
 
@@ -13,6 +16,23 @@ def test_health_is_open_and_says_that_the_proxy_runs_apart(app):
     assert (answer.status_code, answer.json["state"]) == (200, "degraded")
     assert answer.json["proxy"] == {"running": False, "clients": None}
     assert "apart" in answer.json["message"]
+
+
+def test_health_misses_a_source_until_one_is_chosen_and_not_a_feed_that_nobody_needs(live):
+    browser = Browser(live)
+    answer = browser.get("/api/health").json
+    assert (answer["state"], answer["feed"]) == ("degraded", None)
+    assert "no source of data is chosen: open the web app" in answer["message"]
+    browser.set_up()
+    live.extensions[EXTENSION].broker_sessions.store("asha", "zerodha", Credentials({"api_key": "k"}, None))
+    answer = browser.get("/api/health").json
+    assert (answer["state"], answer["feed"], answer["message"]) == ("ok", None, "")
+
+
+def test_a_server_that_has_its_source_from_the_command_line_is_well_from_the_start(settings):
+    answer = Browser(create_app(settings, simulate="zerodha")).get("/api/health").json
+    shutdown_websocket_proxy()
+    assert (answer["state"], answer["message"]) == ("ok", "")
 
 
 def test_what_needs_the_proxy_says_that_it_is_not_here(browser):

@@ -67,11 +67,10 @@ def update(
         try:
             count = update_instruments(broker, reader, store, credentials, http, downloaded, stored)
         except DownloadFailed as error:
+            kept = "; the old list stays in use" if store.count(broker) else ""
             if error.refused:
-                raise Refused(
-                    f"{error}: `tickmux broker login {broker}`, then try again; the old list stays"
-                ) from None
-            raise Failed(f"{error}: try again later; the old list stays in use") from None
+                raise Refused(f"{error}: `tickmux broker login {broker}`, then try again{kept}") from None
+            raise Failed(f"{error}: try again later{kept}") from None
         info = store.info(broker)
     _report(f"{count} instruments of {broker} are in use", reader.skipped)
     if info is not None and info.ambiguous:

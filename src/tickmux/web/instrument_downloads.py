@@ -82,19 +82,23 @@ class InstrumentDownloads:
                     broker, reader, self._store, credentials, http, lambda *_: None, lambda count: None
                 )
         except DownloadFailed as error:
-            if error.refused:
-                return f"{error}: log in to the broker again, then repeat the download; the old list stays in use"
-            return f"{error}; the old list stays in use"
+            first = "log in to the broker again" if error.refused else "check the network"
+            return f"{error}: {first}, then repeat the download; {self._meanwhile(broker)}"
         except (ListFormatError, EmptyList, SessionUnreadable) as error:
             return str(error)
         except SQLAlchemyError:
             log.exception("the instrument list of %s could not be stored", broker)
-            return "the database could not store the list (see the log); the old list stays in use"
+            return f"the database could not store the list (see the log); {self._meanwhile(broker)}"
         except Exception:
             reference = secrets.token_hex(4)
             log.exception("the instrument list of %s could not be updated, reference %s", broker, reference)
-            return f"a defect of ours, reference {reference} in the log; the old list stays in use"
+            return f"a defect of ours, reference {reference} in the log; {self._meanwhile(broker)}"
         return ""
+
+    def _meanwhile(self, broker: str) -> str:
+        if self._store.count(broker):
+            return "the old list stays in use"
+        return "without the list no symbol of this broker can be found"
 
 
 def _of_today(info: ListInfo | None) -> bool:

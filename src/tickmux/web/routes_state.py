@@ -47,6 +47,8 @@ def health(call: Call) -> Health:
     feed, message = _feed_health(runtime)
     if (trouble := _database_trouble(web)) is not None:
         message = trouble
+    elif feed is None and not _has_source(web):
+        message = "no source of data is chosen: open the web app, or run `tickmux broker login NAME`"
     return Health(
         state="degraded" if message else "ok",
         version=__version__,
@@ -90,7 +92,7 @@ def _feed_health(runtime: Runtime) -> tuple[FeedHealth | None, str]:
     """The feed that is worst off, and what is wrong with it."""
     feeds = sorted(runtime.running_feeds(), key=lambda feed: _is_well(feed.status))
     if not feeds:
-        return None, "no feed: nobody has needed one yet, or no broker has been chosen"
+        return None, ""  # nobody has needed one yet
     status = feeds[0].status
     found = FeedHealth(broker=feeds[0].broker, state=status.state.value)
     if _is_well(status):
@@ -98,6 +100,13 @@ def _feed_health(runtime: Runtime) -> tuple[FeedHealth | None, str]:
     return found, f"the feed of {feeds[0].broker} is {status.state.value.replace('_', ' ')}" + (
         f": {status.message}" if status.message else ""
     )
+
+
+def _has_source(web: Web) -> bool:
+    """Whether the first client that asks for data will find a feed behind it."""
+    if web.fixed is not None or web.broker_sessions.active(web.settings.tickmux_user) is not None:
+        return True
+    return any(one.active for one in web.broker_sessions.list())
 
 
 def _is_well(status: FeedStatus) -> bool:

@@ -7,6 +7,7 @@ import { usePolled } from "../../api/polling";
 import type { Broker, Brokers, LoginOutcome } from "../../api/types";
 import { integer } from "../../format/numbers";
 import { dateTime } from "../../format/time";
+import { sentence } from "../../format/words";
 import { Button, Failure, Panel } from "../../ui/controls";
 import { FieldsForm } from "./FieldsForm";
 import { LoggedIn } from "./LoggedIn";
@@ -41,7 +42,7 @@ export function BrokerPage({ name }: { name: string }) {
         <Link href="/settings/broker">All brokers</Link>
       </div>
       {succeeded && <LoggedIn broker={broker} brokers={data} onChange={reload} />}
-      {last === null && outcome.state === "failed" && <Failure>{outcome.message}</Failure>}
+      {last === null && outcome.state === "failed" && <Failure>{sentence(outcome.message)}</Failure>}
       <div className="broker">
         <LoginPanel broker={broker} outcome={outcome} onTry={() => setLast("tried")} onDone={done} />
         <div className="stack">
@@ -151,7 +152,7 @@ function InstrumentsPanel({ broker, onChange }: { broker: Broker; onChange: () =
         </Button>
       }
     >
-      {(failure || message) && <Failure>{failure ?? message}</Failure>}
+      {(failure || message) && <Failure>{failure ?? sentence(message)}</Failure>}
       <dl className="pairs" aria-live="polite">
         <dt>Instruments</dt>
         <dd>{count > 0 ? integer(count) : "none yet"}</dd>
