@@ -20,8 +20,8 @@ from tickmux.feed_directory import BrokerSource, StoredInstruments, make_local_f
 from tickmux.simulated_market import SimulatedMarket
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
-from tickmux.websocket_proxy.feed import Feed, Grant, StatusListener, Want
-from tickmux.websocket_proxy.feed_state import FeedStatus
+from tickmux.websocket_proxy.feed import Feed, Grant, Want
+from tickmux.websocket_proxy.feed_state import FeedStatus, StatusListener, StatusListeners
 from tickmux.websocket_proxy.mapping import DEFAULT_DEPTH
 from tickmux.websocket_proxy.market_hours import MarketHours
 from tickmux.websocket_proxy.server import WebSocketProxy
@@ -75,7 +75,7 @@ class UserFeed:
 
     def __init__(self, feed: Feed, choice: Choice, proxy: WebSocketProxy) -> None:
         self._proxy = proxy
-        self._listeners: dict[int, StatusListener] = {}
+        self._listeners = StatusListeners()
         self._adopt(feed, choice)
 
     def _adopt(self, feed: Feed, choice: Choice) -> None:
@@ -85,7 +85,7 @@ class UserFeed:
         self.choice = choice
         self.id, self.broker, self.account = feed.id, feed.broker, feed.account
         self.foreign, self.has_orders = feed.foreign, feed.has_orders
-        self._unlisten = feed.listen(self._tell)
+        self._unlisten = feed.listen(self._listeners.tell)
 
     @property
     def status(self) -> FeedStatus:
@@ -103,9 +103,7 @@ class UserFeed:
         await self.feed.unsubscribe([key for key in keys if key.feed == self.id])
 
     def listen(self, listener: StatusListener) -> Callable[[], None]:
-        number = max(self._listeners, default=0) + 1
-        self._listeners[number] = listener
-        return lambda: self._listeners.pop(number, None) and None
+        return self._listeners.add(listener)
 
     def info(self) -> dict[str, Any]:
         return self.feed.info()
@@ -120,7 +118,7 @@ class UserFeed:
         old = self._inner
         self._unlisten()
         self._adopt(feed, choice)
-        self._tell(feed.status)
+        self._listeners.tell(feed.status)
         try:
             await self._carry_over(feed)
         finally:
@@ -150,10 +148,6 @@ class UserFeed:
             if client.paused:
                 index.pause(client)
         await feed.unsubscribe(surplus)
-
-    def _tell(self, status: FeedStatus) -> None:
-        for listener in tuple(self._listeners.values()):
-            listener(status)
 
 
 class ChosenSource:

@@ -5,8 +5,8 @@ from typing import Any
 
 from tickmux.errors import RequestError
 from tickmux.tick import Mode
-from tickmux.websocket_proxy.feed import Grant, StatusListener, Want
-from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus
+from tickmux.websocket_proxy.feed import Grant, Want
+from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus, StatusListener
 from tickmux.websocket_proxy.foreign import openalgo_topic
 from tickmux.websocket_proxy.subscription_index import TopicKey
 

@@ -8,7 +8,6 @@ Bounded by the pool's size: what is granted has a place there.
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,7 +25,14 @@ from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
 from tickmux.websocket_proxy.bus import BusPublisher
 from tickmux.websocket_proxy.connection_manager import ConnectionPool, PoolLimits
 from tickmux.websocket_proxy.feed_connection import FeedConnection, LinkState
-from tickmux.websocket_proxy.feed_state import FeedCounters, FeedState, FeedStatus
+from tickmux.websocket_proxy.feed_state import (
+    FeedCounters,
+    FeedState,
+    FeedStatus,
+    StatusListener,
+    StatusListeners,
+    epoch_ms,
+)
 from tickmux.websocket_proxy.mapping import best_depth
 from tickmux.websocket_proxy.market_hours import MarketHours
 from tickmux.websocket_proxy.publisher import TickPublisher
@@ -55,9 +61,6 @@ class Grant(msgspec.Struct, frozen=True):
     key: TopicKey
     topic: bytes
     snapshot: bytes | None = None
-
-
-StatusListener = Callable[[FeedStatus], None]
 
 
 class Feed(Protocol):
@@ -157,14 +160,14 @@ class LocalFeed:
         self.publisher = TickPublisher(
             bus,
             lambda instrument, mode, depth: topic_name(self._key(instrument, mode, depth)),
-            _epoch_ms,
+            epoch_ms,
             merges_channels=len(adapter.channels) > 1,
         )
         self.pool = ConnectionPool(adapter, limits, self._open_connection)
         self._known: dict[tuple[str, str], Instrument] = {}
         self._demand: dict[Instrument, dict[tuple[Mode, int], int]] = {}
         self._served: dict[Instrument, _Served] = {}
-        self._listeners: dict[int, StatusListener] = {}
+        self._listeners = StatusListeners()
         self._met: Credentials | None = None
         self._refused: Credentials | None = None
         self._refusal = ""
@@ -172,7 +175,7 @@ class LocalFeed:
         self._last_tick = 0.0
         self._generation = -1
         self._stopped = False
-        self._status = FeedStatus(FeedState.CONNECTING, _epoch_ms(), "connects with the first subscription", 0)
+        self._status = FeedStatus(FeedState.CONNECTING, epoch_ms(), "connects with the first subscription", 0)
         self._watcher = asyncio.get_running_loop().create_task(self._watch(), name=f"feed {self.id}")
 
     def __repr__(self) -> str:
@@ -216,9 +219,7 @@ class LocalFeed:
             self._bus.send(parts)
 
     def listen(self, listener: StatusListener) -> Callable[[], None]:
-        number = max(self._listeners, default=0) + 1
-        self._listeners[number] = listener
-        return lambda: self._listeners.pop(number, None) and None
+        return self._listeners.add(listener)
 
     def credentials_changed(self) -> None:
         """Somebody has stored a new token: look at once instead of at the next poll."""
@@ -253,7 +254,7 @@ class LocalFeed:
 
     def _epoch_of(self, moment: float) -> int | None:
         """A reading of the loop's clock as epoch ms; None for 0, which is "not yet"."""
-        return _epoch_ms() - int(max(0.0, self._clock() - moment) * 1000) if moment else None
+        return epoch_ms() - int(max(0.0, self._clock() - moment) * 1000) if moment else None
 
     async def stop(self) -> None:
         self._stopped = True
@@ -454,12 +455,7 @@ class LocalFeed:
         symbols = len(self._demand)
         if (old.state, old.message, old.symbols) == (state, message, symbols):
             return
-        since = old.since if old.state == state else _epoch_ms()
+        since = old.since if old.state == state else epoch_ms()
         self._status = FeedStatus(state, since, message, symbols)
         if (old.state, old.message) != (state, message):
-            for listener in tuple(self._listeners.values()):
-                listener(self._status)
-
-
-def _epoch_ms() -> int:
-    return time.time_ns() // 1_000_000
+            self._listeners.tell(self._status)

@@ -1,5 +1,7 @@
 """What a feed is doing, in the words of the client protocol, and what it has counted."""
 
+import time
+from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -24,6 +26,31 @@ class FeedStatus(msgspec.Struct, frozen=True):
     since: int
     message: str
     symbols: int
+
+
+StatusListener = Callable[[FeedStatus], None]
+
+
+class StatusListeners:
+    """Who is told of a feed's state."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[int, StatusListener] = {}
+
+    def add(self, listener: StatusListener) -> Callable[[], None]:
+        """The result takes it out again."""
+        number = max(self._listeners, default=0) + 1
+        self._listeners[number] = listener
+        return lambda: self._listeners.pop(number, None) and None
+
+    def tell(self, status: FeedStatus) -> None:
+        for listener in tuple(self._listeners.values()):
+            listener(status)
+
+
+def epoch_ms() -> int:
+    """The time of day as states and ticks carry it."""
+    return time.time_ns() // 1_000_000
 
 
 class FeedCounters(msgspec.Struct):

@@ -21,9 +21,9 @@ import zmq
 
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.websocket_proxy import feed_wire as wire
-from tickmux.websocket_proxy.feed import Grant, StatusListener, Want
+from tickmux.websocket_proxy.feed import Grant, Want
 from tickmux.websocket_proxy.feed_socket import FeedSocket
-from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus
+from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus, StatusListener, StatusListeners, epoch_ms
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 _SILENT = 3 * wire.ALIVE_INTERVAL
@@ -211,7 +211,7 @@ class RemoteFeed:
         """(symbol, exchange) of subscriptions that are under way: not given back before their answer."""
         self._idle: set[TopicKey] = set()
         """What nobody holds any more, of those."""
-        self._listeners: dict[int, StatusListener] = {}
+        self._listeners = StatusListeners()
 
     @property
     def status(self) -> FeedStatus:
@@ -242,9 +242,7 @@ class RemoteFeed:
         self._release(self._idle)
 
     def listen(self, listener: StatusListener) -> Callable[[], None]:
-        number = max(self._listeners, default=0) + 1
-        self._listeners[number] = listener
-        return lambda: self._listeners.pop(number, None) and None
+        return self._listeners.add(listener)
 
     def info(self) -> dict[str, Any]:
         return self._info
@@ -254,7 +252,7 @@ class RemoteFeed:
             self._link.send(wire.Unsubscribe(self.id, list(self._held)))
         self._held.clear()
         self._link.forget(self)
-        self._set_status(FeedStatus(FeedState.STOPPED, _epoch_ms(), "", 0))
+        self._set_status(FeedStatus(FeedState.STOPPED, epoch_ms(), "", 0))
 
     # -- the link's side ----------------------------------------------------------------------------------
 
@@ -269,7 +267,7 @@ class RemoteFeed:
     def lost(self) -> None:
         """The feed process is gone, or silent."""
         if self._status.message != self._link.silence:
-            since = _epoch_ms()
+            since = epoch_ms()
             self._set_status(FeedStatus(FeedState.RECONNECTING, since, self._link.silence, len(self._names())))
 
     async def restore(self) -> None:
@@ -311,9 +309,4 @@ class RemoteFeed:
     def _set_status(self, status: FeedStatus) -> None:
         old, self._status = self._status, status
         if (old.state, old.message) != (status.state, status.message):
-            for listener in tuple(self._listeners.values()):
-                listener(status)
-
-
-def _epoch_ms() -> int:
-    return time.time_ns() // 1_000_000
+            self._listeners.tell(status)

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from tickmux.broker._login_http import ask
-from tickmux.broker._login_values import header_word, needed, one_time_code, without_bearer
+from tickmux.broker._login_values import TOTP_CODE, TOTP_SECRET, header_word, needed, one_time_code, without_bearer
 from tickmux.broker.fivepaisa.access_token import read_claims
 from tickmux.broker.fivepaisa.streaming.fivepaisa_adapter import FivepaisaAdapter
 from tickmux.codec import Credentials
@@ -39,21 +39,8 @@ class FivepaisaLogin(LoginFlow):
         Field(name="user_id", label="User ID", help="shown beside the user key; it belongs to the app"),
         _CLIENT_CODE,
         Field(name="pin", label="PIN", help="of your 5paisa login", secret=True),
-        Field(
-            name="totp_secret",
-            label="TOTP secret",
-            help="the text beside the QR code when TOTP was set up; empty to type codes instead",
-            secret=True,
-            optional=True,
-        ),
-        Field(
-            name="totp",
-            label="TOTP code",
-            help="6 digits of your authenticator; leave empty if the TOTP secret is stored",
-            secret=True,
-            remember=False,
-            optional=True,
-        ),
+        TOTP_SECRET,
+        TOTP_CODE,
     )
     token_fields = (
         Field(

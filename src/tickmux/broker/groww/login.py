@@ -12,7 +12,14 @@ from typing import Any
 import httpx
 
 from tickmux.broker._login_http import ask
-from tickmux.broker._login_values import has_totp, header_word, is_header_word, one_time_code, without_bearer
+from tickmux.broker._login_values import (
+    TOTP_CODE,
+    has_totp,
+    header_word,
+    is_header_word,
+    one_time_code,
+    without_bearer,
+)
 from tickmux.broker.groww.rest import NOT_AUTHORISED, error_code, parse_answer, request_headers
 from tickmux.codec import Credentials
 from tickmux.login import IST, Field, LoginFailed, LoginFlow, LoginKind, next_ist
@@ -35,14 +42,7 @@ class GrowwLogin(LoginFlow):
             secret=True,
             optional=True,
         ),
-        Field(
-            name="totp",
-            label="TOTP code",
-            help="6 digits of your authenticator; leave empty if the TOTP secret is stored",
-            secret=True,
-            remember=False,
-            optional=True,
-        ),
+        TOTP_CODE,
         Field(
             name="api_secret",
             label="API secret",

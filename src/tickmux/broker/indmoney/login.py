@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from tickmux.broker._login_http import ask
-from tickmux.broker._login_values import header_word, needed, one_time_code, without_bearer
+from tickmux.broker._login_values import TOTP_CODE, TOTP_SECRET, header_word, needed, one_time_code, without_bearer
 from tickmux.broker.indmoney.streaming.indmoney_adapter import IndmoneyAdapter
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind
@@ -33,21 +33,8 @@ class IndmoneyLogin(LoginFlow):
     fields = (
         Field(name="client_id", label="Client ID", help="shown with your API access on indstocks.com", secret=True),
         Field(name="mpin", label="MPIN", help="the 4 digits of the app", secret=True),
-        Field(
-            name="totp_secret",
-            label="TOTP secret",
-            help="the text beside the QR code when TOTP was set up; empty to type codes instead",
-            secret=True,
-            optional=True,
-        ),
-        Field(
-            name="totp",
-            label="TOTP code",
-            help="6 digits of your authenticator; leave empty if the TOTP secret is stored",
-            secret=True,
-            remember=False,
-            optional=True,
-        ),
+        TOTP_SECRET,
+        TOTP_CODE,
         _QUOTE_MODE,
     )
     token_fields = (

@@ -13,7 +13,7 @@ import msgspec
 
 from tickmux.broker._login_http import ask, trouble
 from tickmux.broker._login_state import is_same_login, login_state
-from tickmux.broker._login_values import header_word, one_time_code
+from tickmux.broker._login_values import TOTP_CODE, TOTP_SECRET, header_word, one_time_code
 from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.tradejini.streaming.tradejini_adapter import TradejiniAdapter
 from tickmux.codec import Credentials
@@ -38,21 +38,8 @@ class TradejiniLogin(LoginFlow):
     fields: ClassVar[tuple[Field, ...]] = (
         Field(name="api_key", label="API key", help="of your app on api.tradejini.com"),
         Field(name="pin", label="PIN", help="of your login, for an individual app", secret=True, optional=True),
-        Field(
-            name="totp_secret",
-            label="TOTP secret",
-            help="the text beside the QR code when TOTP was set up; empty to type codes instead",
-            secret=True,
-            optional=True,
-        ),
-        Field(
-            name="totp",
-            label="TOTP code",
-            help="6 digits of your authenticator; leave empty if the TOTP secret is stored",
-            secret=True,
-            remember=False,
-            optional=True,
-        ),
+        TOTP_SECRET,
+        TOTP_CODE,
         Field(
             name="otp",
             label="OTP",

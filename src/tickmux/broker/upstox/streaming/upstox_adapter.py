@@ -107,7 +107,6 @@ class UpstoxAdapter(BaseBrokerWebSocketAdapter):
         answer = read_object(response.content)
         if not response.is_success and response.status_code not in _NO_SUCH_ENDPOINT:
             raise _authorize_failure(response.status_code, error_codes(answer))
-        self.meets(credentials)
         data = answer.get("data")
         if isinstance(data, dict):
             authorized = data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri")
