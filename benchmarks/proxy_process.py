@@ -16,10 +16,11 @@ import uvloop
 from benchmarks.market import BusFeed, KiteInstruments
 from tickmux.broker.zerodha.streaming.zerodha_adapter import ZerodhaAdapter
 from tickmux.codec import Credentials
+from tickmux.feeds.local_feed import LocalFeed
+from tickmux.feeds.market_hours import MarketHours
 from tickmux.websocket_proxy.bus import BusPublisher
 from tickmux.websocket_proxy.connection_manager import PoolLimits
-from tickmux.websocket_proxy.feed import Feed, LocalFeed
-from tickmux.websocket_proxy.market_hours import MarketHours
+from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.server import WebSocketProxy
 
 _HIGH_WATER_MARK = 100_000

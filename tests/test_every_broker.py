@@ -8,9 +8,10 @@ import uvloop
 from support.servers import connected
 from tickmux.config import Settings
 from tickmux.database.engine import Database
+from tickmux.feeds.feed_directory import Upstream
 from tickmux.instrument_list import InstrumentList
 from tickmux.login import LoginFlow
-from tickmux.runtime import Runtime, Upstream
+from tickmux.runtime import Runtime
 from tickmux.simulator import simulator_names
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker

@@ -8,7 +8,7 @@ import uvloop
 from support.feeds import rig
 from support.servers import eventually
 from tickmux.simulator import simulator_names
-from tickmux.simulator.security import PRICE_UNIT
+from tickmux.simulator.market.security import PRICE_UNIT
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.feed import Want
 

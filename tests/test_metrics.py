@@ -5,8 +5,9 @@ import uvloop
 from support.servers import connected
 from tickmux.config import Settings
 from tickmux.database.engine import Database
+from tickmux.feeds.feed_directory import Upstream
 from tickmux.metrics import exposition, feed_summary
-from tickmux.runtime import Runtime, Upstream
+from tickmux.runtime import Runtime
 
 
 def test_every_counter_of_proxy_and_feeds_is_exposed_by_broker(tmp_path):

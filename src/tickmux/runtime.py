@@ -9,30 +9,32 @@ import resource
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from tickmux.chosen_feed import ChosenSource
 from tickmux.config import Settings
 from tickmux.database.api_keys import ApiKeys, KeyOwner
 from tickmux.database.broker_sessions import BrokerSessions
 from tickmux.database.engine import Database
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import CloseCode, ErrorCode, RequestError
-from tickmux.feed_directory import (
+from tickmux.feeds.chosen_feed import ChosenSource
+from tickmux.feeds.feed_directory import (
     BrokerSource,
     ExternalSource,
     FeedDirectory,
     FeedSource,
     RemoteSource,
     SimulatedSource,
+    Upstream,
 )
-from tickmux.simulated_market import SimulatedMarket
-from tickmux.simulator.base import BrokerSimulator
+from tickmux.feeds.remote.remote_feed import FeedLink
+from tickmux.feeds.simulated_market import SimulatedMarket
+from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
 from tickmux.websocket_proxy.client_session import key_digest
 from tickmux.websocket_proxy.feed import Feed
-from tickmux.websocket_proxy.remote_feed import FeedLink
-from tickmux.websocket_proxy.server import Limits, WebSocketProxy
+from tickmux.websocket_proxy.server import WebSocketProxy
+from tickmux.websocket_proxy.session_host import Limits
 
 _VERIFIED = 10_000
 """Verified keys that are remembered at most, those of connected clients apart."""
@@ -40,26 +42,6 @@ _VERIFIED = 10_000
 
 _OTHER_DESCRIPTORS = 512
 """Besides those of clients: feeds, the database, the web app."""
-
-
-class Upstream(NamedTuple):
-    """Where ticks come from: one of the three, or each user's own broker session when all are unset.
-
-    `seed` and `rate` (ticks a second) are the simulated exchange's.
-    """
-
-    broker: str | None = None
-    simulate: str | None = None
-    external: bool = False
-    seed: int = 1
-    rate: float = 1000.0
-
-    @property
-    def chosen_by_command(self) -> str:
-        """The option that names a broker, as the user has typed it; empty where none was."""
-        if self.simulate is not None:
-            return f"--simulate {self.simulate}"
-        return f"--broker {self.broker}" if self.broker is not None else ""
 
 
 class Keys(Protocol):

@@ -11,7 +11,7 @@ import pytest
 
 from support.browser import ARGUMENTS, AXE, CHROMIUM, Complaints, System, log_in, missing
 from support.web import PASSWORD
-from tickmux.runtime import Upstream
+from tickmux.feeds.feed_directory import Upstream
 from tickmux.simulator import angel, zerodha
 
 if reason := missing():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.test_feed_connection import Adapter
+from feeds.test_feed_connection import Adapter
 from support.virtual_time import run_virtually
 from tickmux.errors import CapacityExceeded, ErrorCode, RequestError
 from tickmux.instrument import Instrument

@@ -11,11 +11,11 @@ from picows import WSError, WSInvalidStatusError, WSMsgType
 from simulator.wire_client import WireClient
 from tickmux.codec import Credentials
 from tickmux.simulator import load_simulator, simulator_names
-from tickmux.simulator.base import BrokerSimulator
-from tickmux.simulator.client import Client
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import Security
+from tickmux.simulator.server.base import BrokerSimulator
+from tickmux.simulator.server.client import Client
+from tickmux.simulator.server.http_server import Request, Response
 from tickmux.websocket_proxy.broker_factory import UnknownBroker
 
 

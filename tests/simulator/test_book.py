@@ -3,8 +3,8 @@ from random import Random
 import pytest
 
 from simulator.test_exchange import assert_coherent
-from tickmux.simulator.book import VOLUME_CAP, open_book, requote, stir, trade
-from tickmux.simulator.security import BOOK_LEVELS, Level, Security
+from tickmux.simulator.market.book import VOLUME_CAP, open_book, requote, stir, trade
+from tickmux.simulator.market.security import BOOK_LEVELS, Level, Security
 
 
 def share(last: int = 8_120_000, lower: int = 7_308_000, upper: int = 8_932_000) -> Security:

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.virtual_time import run_virtually
-from tickmux.simulator.contracts import expiries, option_value
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import BOOK_LEVELS, PRICE_UNIT, Security
+from tickmux.simulator.market.contracts import expiries, option_value
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import BOOK_LEVELS, PRICE_UNIT, Security
 
 MONDAY = datetime(2025, 8, 18, 5, 0, tzinfo=UTC).timestamp()  # 10:30 in India
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from tickmux.simulator.http_server import HttpServer, Request, Response
+from tickmux.simulator.server.http_server import HttpServer, Request, Response
 
 
 def answer(request: Request) -> Response:

@@ -20,8 +20,8 @@ from tickmux.broker.zerodha import BROKER
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.simulator.zerodha import (
     API_KEY,
     API_SECRET,

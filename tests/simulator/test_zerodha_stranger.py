@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from support.stranger import line, stranger, tell
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.simulator.zerodha import ZerodhaSimulator, instrument_token
 
 STRANGER = Path(__file__).with_name("kite_stranger.py")

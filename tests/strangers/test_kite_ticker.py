@@ -12,7 +12,8 @@ from support.servers import connected, eventually
 from support.stranger import tell
 from tickmux.config import Settings
 from tickmux.database.engine import Database
-from tickmux.runtime import Runtime, Upstream
+from tickmux.feeds.feed_directory import Upstream
+from tickmux.runtime import Runtime
 from tickmux.simulator.zerodha import instrument_token
 
 PAIRS = {

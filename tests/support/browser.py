@@ -11,8 +11,9 @@ from typing import Any
 
 from support.web import PASSWORD, settings_in
 from tickmux.database import Database
-from tickmux.runtime import Runtime, Upstream
-from tickmux.simulator.base import BrokerSimulator
+from tickmux.feeds.feed_directory import Upstream
+from tickmux.runtime import Runtime
+from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.web.app import build_app
 from tickmux.web.pages import STATIC
 from tickmux.web.wsgi_server import WebServer

@@ -13,13 +13,15 @@ import msgspec
 
 from support.servers import PATIENCE, eventually
 from tickmux.errors import ErrorCode, RequestError
+from tickmux.feeds.local_feed import LocalFeed
+from tickmux.feeds.market_hours import MarketHours
 from tickmux.instrument import Instrument
-from tickmux.simulator import Exchange, load_simulator
+from tickmux.simulator import load_simulator
+from tickmux.simulator.market.exchange import Exchange
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.broker_factory import load_broker
 from tickmux.websocket_proxy.connection_manager import PoolLimits
-from tickmux.websocket_proxy.feed import Grant, LocalFeed, Want
-from tickmux.websocket_proxy.market_hours import MarketHours
+from tickmux.websocket_proxy.feed import Grant, Want
 
 
 class RecordingBus:

@@ -10,8 +10,9 @@ from typing import Any
 import websockets
 import zmq
 
-from tickmux.websocket_proxy.external_feed import ExternalFeed
-from tickmux.websocket_proxy.server import Limits, WebSocketProxy
+from tickmux.feeds.external_feed import ExternalFeed
+from tickmux.websocket_proxy.server import WebSocketProxy
+from tickmux.websocket_proxy.session_host import Limits
 
 PATIENCE = 30.0
 """How long a test waits for what must come; nothing waits so long unless it has failed."""

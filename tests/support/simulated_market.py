@@ -9,9 +9,10 @@ import httpx
 
 from support.simulators import running
 from tickmux.instrument import Instrument
-from tickmux.simulator import Exchange, load_simulator
-from tickmux.simulator.base import BrokerSimulator
-from tickmux.simulator.security import Security
+from tickmux.simulator import load_simulator
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import Security
+from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.websocket_proxy.broker_factory import Broker
 
 AFTERNOON = 1_755_507_611.0

@@ -8,8 +8,8 @@ from simulator.wire_client import WireClient
 from support.simulators import running
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
-from tickmux.simulator.base import BrokerSimulator
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.tick import Tick
 from tickmux.websocket_proxy.broker_factory import load_broker
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from tickmux.simulator.base import BrokerSimulator
+from tickmux.simulator.server.base import BrokerSimulator
 
 MORNING = 1_755_490_500.0
 """09:45 in India on a Monday, epoch seconds: a clock for an exchange."""

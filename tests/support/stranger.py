@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from tickmux.simulator.base import BrokerSimulator
+from tickmux.simulator.server.base import BrokerSimulator
 
 _PATIENCE = 30.0
 _LONGEST_LINE = 1 << 24

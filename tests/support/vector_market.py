@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 
 _PRICES = ("ltp", "open", "high", "low", "close", "upper_circuit", "lower_circuit")
 

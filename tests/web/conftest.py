@@ -6,9 +6,9 @@ import pytest
 
 from support.web import Browser, settings_in
 from tickmux.database import Database
-from tickmux.runtime import Upstream
+from tickmux.feeds.feed_directory import Upstream
 from tickmux.simulator import load_simulator
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
 from tickmux.web.app import build_app, create_app
 from tickmux.websocket_proxy.app_integration import running_proxy, shutdown_websocket_proxy
 

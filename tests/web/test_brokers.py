@@ -9,9 +9,9 @@ import pytest
 from support.web import Browser, settings_in
 from tickmux.codec import Credentials
 from tickmux.database import Database
+from tickmux.feeds.feed_directory import Upstream
 from tickmux.instrument import Instrument
 from tickmux.login import Field
-from tickmux.runtime import Upstream
 from tickmux.simulator import angel, simulator_names, zerodha
 from tickmux.web.app import build_app
 from tickmux.web.context import EXTENSION

@@ -4,7 +4,7 @@ import pytest
 
 from support.web import Browser
 from tickmux.database import InstrumentStore
-from tickmux.feed_directory import simulated_list
+from tickmux.feeds.feed_directory import simulated_list
 from tickmux.instrument import Instrument
 from tickmux.web.context import EXTENSION
 

@@ -2,7 +2,7 @@ import pytest
 
 from support.web import PASSWORD, Browser, settings_in
 from tickmux.database import Database, Users, WebSessions
-from tickmux.runtime import Upstream
+from tickmux.feeds.feed_directory import Upstream
 from tickmux.web.app import build_app
 from tickmux.web.session_keys import SessionKeys
 

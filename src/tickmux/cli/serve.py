@@ -20,8 +20,9 @@ from tickmux import __version__
 from tickmux.cli.outcome import Failed, Misused
 from tickmux.config import Settings
 from tickmux.database.engine import Database
-from tickmux.feed_process import FeedProcess
-from tickmux.runtime import Runtime, Upstream
+from tickmux.feeds.feed_directory import Upstream
+from tickmux.feeds.feed_process import FeedProcess
+from tickmux.runtime import Runtime
 from tickmux.simulator import simulator_names
 from tickmux.web.app import build_app
 from tickmux.web.wsgi_server import WebServer

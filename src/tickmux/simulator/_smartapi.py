@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tickmux.simulator.security import Security
+from tickmux.simulator.market.security import Security
 
 SUBSCRIBE, UNSUBSCRIBE = 1, 0
 

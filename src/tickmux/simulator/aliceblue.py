@@ -5,8 +5,7 @@ import base64
 import msgspec
 
 from tickmux.codec import Credentials
-from tickmux.simulator._noren import USER_ID, NorenSimulator, message, sha256
-from tickmux.simulator._noren_lists import (
+from tickmux.simulator._noren.lists import (
     broker_symbol,
     instrument_type,
     list_lot,
@@ -14,10 +13,11 @@ from tickmux.simulator._noren_lists import (
     rupees,
     strike_text,
 )
-from tickmux.simulator._noren_wire import Fields, wire_exchange
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import Security
+from tickmux.simulator._noren.server import USER_ID, NorenSimulator, message, sha256
+from tickmux.simulator._noren.wire import Fields, wire_exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import Security
+from tickmux.simulator.server.http_server import Request, Response
 
 APP_CODE, API_SECRET = "simulated-app", "simulated-secret"
 

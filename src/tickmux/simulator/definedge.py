@@ -3,12 +3,12 @@
 import pyotp
 
 from tickmux.codec import Credentials
-from tickmux.simulator._noren import USER_ID, NorenSimulator, message, sha256
-from tickmux.simulator._noren_lists import broker_symbol, instrument_type, list_lot, option_type, zipped
-from tickmux.simulator._noren_wire import wire_exchange
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import PRICE_UNIT, Security
+from tickmux.simulator._noren.lists import broker_symbol, instrument_type, list_lot, option_type, zipped
+from tickmux.simulator._noren.server import USER_ID, NorenSimulator, message, sha256
+from tickmux.simulator._noren.wire import wire_exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Security
+from tickmux.simulator.server.http_server import Request, Response
 
 API_TOKEN, API_SECRET, TOTP_SECRET = "simulated-token", "simulated-secret", "JBSWY3DPEHPK3PXPJBSWY3DPEH"
 SENT_CODE = "246810"

@@ -14,11 +14,11 @@ from pyotp.totp import TOTP
 from tickmux.codec import Credentials
 from tickmux.instrument import format_strike
 from tickmux.login import IST
-from tickmux.simulator.base import BrokerSimulator, Packet
-from tickmux.simulator.client import Client
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.server.base import BrokerSimulator, Packet
+from tickmux.simulator.server.client import Client
+from tickmux.simulator.server.http_server import Request, Response
 
 CLIENT_ID, API_KEY, API_SECRET = "1100000001", "simulated-key", "simulated-secret"
 PIN, TOTP_SECRET = "123456", "JBSWY3DPEHPK3PXPJBSWY3DPEH"

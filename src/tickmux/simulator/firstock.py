@@ -10,8 +10,7 @@ import msgspec
 import pyotp
 
 from tickmux.codec import Credentials
-from tickmux.simulator._noren import sha256
-from tickmux.simulator._noren_lists import (
+from tickmux.simulator._noren.lists import (
     broker_symbol,
     expiry_text,
     instrument_type,
@@ -20,12 +19,13 @@ from tickmux.simulator._noren_lists import (
     rupees,
     strike_text,
 )
-from tickmux.simulator._noren_wire import wire_exchange
-from tickmux.simulator.base import BrokerSimulator, Packet
-from tickmux.simulator.client import Client
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import PAISA, Level, Security
+from tickmux.simulator._noren.server import sha256
+from tickmux.simulator._noren.wire import wire_exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PAISA, Level, Security
+from tickmux.simulator.server.base import BrokerSimulator, Packet
+from tickmux.simulator.server.client import Client
+from tickmux.simulator.server.http_server import Request, Response
 
 USER_ID, PASSWORD, API_KEY, TOTP_SECRET = "SIM001", "simulated", "simulated-key", "JBSWY3DPEHPK3PXPJBSWY3DPEH"
 

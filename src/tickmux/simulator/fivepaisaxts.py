@@ -1,6 +1,6 @@
 """The XTS family's servers as fivepaisaxts runs them: JSON events."""
 
-from tickmux.simulator._xts import XtsSimulator, xts_endpoints
+from tickmux.simulator._xts.server import XtsSimulator, xts_endpoints
 
 
 class FivepaisaXtsSimulator(XtsSimulator):

@@ -1,7 +1,6 @@
 """Flattrade's servers: the Noren family's feed, a login and instrument files of their own."""
 
-from tickmux.simulator._noren import USER_ID, NorenSimulator, sha256
-from tickmux.simulator._noren_lists import (
+from tickmux.simulator._noren.lists import (
     broker_symbol,
     expiry_text,
     instrument_type,
@@ -9,9 +8,10 @@ from tickmux.simulator._noren_lists import (
     option_type,
     strike_text,
 )
-from tickmux.simulator._noren_wire import DEPTH, Fields, wire_exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import Security
+from tickmux.simulator._noren.server import USER_ID, NorenSimulator, sha256
+from tickmux.simulator._noren.wire import DEPTH, Fields, wire_exchange
+from tickmux.simulator.market.security import Security
+from tickmux.simulator.server.http_server import Request, Response
 
 API_KEY, API_SECRET = "simulated-key", "simulated-secret"
 

@@ -1,6 +1,6 @@
 """The XTS family's servers as ibulls runs them: binary packets of layout A."""
 
-from tickmux.simulator._xts import XtsSimulator, xts_endpoints
+from tickmux.simulator._xts.server import XtsSimulator, xts_endpoints
 
 
 class IbullsSimulator(XtsSimulator):

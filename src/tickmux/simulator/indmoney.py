@@ -12,11 +12,11 @@ import pyotp
 
 from tickmux.codec import Credentials
 from tickmux.instrument import format_strike
-from tickmux.simulator.base import BrokerSimulator
-from tickmux.simulator.client import Client
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import PRICE_UNIT, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Security
+from tickmux.simulator.server.base import BrokerSimulator
+from tickmux.simulator.server.client import Client
+from tickmux.simulator.server.http_server import Request, Response
 
 CLIENT_ID, MPIN, TOTP_SECRET = "simulated-client", "1234", "JBSWY3DPEHPK3PXPJBSWY3DPEH"
 

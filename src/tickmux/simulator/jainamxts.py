@@ -1,6 +1,6 @@
 """The XTS family's servers as jainamxts runs them: binary packets of layout B."""
 
-from tickmux.simulator._xts import XtsSimulator, xts_endpoints
+from tickmux.simulator._xts.server import XtsSimulator, xts_endpoints
 
 
 class JainamXtsSimulator(XtsSimulator):

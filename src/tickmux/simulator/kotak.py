@@ -15,11 +15,11 @@ import pyotp
 from tickmux.codec import Credentials
 from tickmux.instrument import format_strike
 from tickmux.login import IST
-from tickmux.simulator.base import BrokerSimulator, Packet
-from tickmux.simulator.client import Client
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.server.base import BrokerSimulator, Packet
+from tickmux.simulator.server.client import Client
+from tickmux.simulator.server.http_server import Request, Response
 
 ACCESS_TOKEN, UCC, MOBILE, MPIN = "simulated-access-token", "SIM01", "+919876543210", "123456"
 TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEH"  # noqa: S105 - nobody's

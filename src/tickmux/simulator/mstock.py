@@ -15,12 +15,12 @@ import pyotp
 from tickmux.codec import Credentials
 from tickmux.instrument import format_strike
 from tickmux.simulator._smartapi import UNSUBSCRIBE, chosen, read_request
-from tickmux.simulator.base import BrokerSimulator
-from tickmux.simulator.client import Client
-from tickmux.simulator.contract_names import MONTHS, monthly_name
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.contract_names import MONTHS, monthly_name
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.server.base import BrokerSimulator
+from tickmux.simulator.server.client import Client
+from tickmux.simulator.server.http_server import Request, Response
 
 API_KEY, CLIENT_CODE, PASSWORD, TOTP_SECRET = "simulated-key@1=", "SIM123", "pass-word", "JBSWY3DPEHPK3PXPJBSWY3DPEH"
 SMS_CODE = "246810"

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from tickmux.codec import Credentials
-from tickmux.simulator.base import BrokerSimulator
-from tickmux.simulator.client import Client
-from tickmux.simulator.contract_names import monthly_name
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.contract_names import monthly_name
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.server.base import BrokerSimulator
+from tickmux.simulator.server.client import Client
+from tickmux.simulator.server.http_server import Request, Response
 
 APP_KEY, APP_SECRET, CLIENT_ID = "simulated-app", "simulated-secret", "SIM001"
 PASSWORD, PIN = "simulated-password", "1234"

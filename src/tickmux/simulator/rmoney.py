@@ -1,6 +1,6 @@
 """The XTS family's servers as rmoney runs them: JSON events; REST is served under both prefixes."""
 
-from tickmux.simulator._xts import XtsSimulator, xts_endpoints
+from tickmux.simulator._xts.server import XtsSimulator, xts_endpoints
 
 
 class RmoneySimulator(XtsSimulator):

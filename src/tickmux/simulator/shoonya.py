@@ -1,6 +1,6 @@
 """Shoonya's servers: the Noren family's, set to this member."""
 
-from tickmux.simulator._noren import NorenSimulator
+from tickmux.simulator._noren.server import NorenSimulator
 
 
 class ShoonyaSimulator(NorenSimulator):

@@ -1,6 +1,6 @@
 """TradeSmart's servers: the Noren family's, set to this member."""
 
-from tickmux.simulator._noren import NorenSimulator
+from tickmux.simulator._noren.server import NorenSimulator
 
 
 class TradeSmartSimulator(NorenSimulator):

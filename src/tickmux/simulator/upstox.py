@@ -14,12 +14,12 @@ import msgspec
 from tickmux.codec import Credentials
 from tickmux.instrument import format_expiry, format_strike
 from tickmux.login import IST
-from tickmux.simulator.base import BrokerSimulator, Packet
-from tickmux.simulator.client import Client
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.protobuf_wire import double, integer, message, text
-from tickmux.simulator.security import PAISA, PRICE_UNIT, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PAISA, PRICE_UNIT, Security
+from tickmux.simulator.server.base import BrokerSimulator, Packet
+from tickmux.simulator.server.client import Client
+from tickmux.simulator.server.http_server import Request, Response
+from tickmux.simulator.server.protobuf_wire import double, integer, message, text
 
 API_KEY, API_SECRET, USER_ID = "simulated-key", "simulated-secret", "SIM001"
 

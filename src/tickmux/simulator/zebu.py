@@ -2,8 +2,8 @@
 
 import time
 
-from tickmux.simulator._noren import USER_ID, NorenSimulator
-from tickmux.simulator._noren_wire import Fields
+from tickmux.simulator._noren.server import USER_ID, NorenSimulator
+from tickmux.simulator._noren.wire import Fields
 
 
 class ZebuSimulator(NorenSimulator):

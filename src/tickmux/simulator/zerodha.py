@@ -13,12 +13,12 @@ import msgspec
 
 from tickmux.codec import Credentials
 from tickmux.instrument import format_strike
-from tickmux.simulator.base import BrokerSimulator, Packet
-from tickmux.simulator.client import Client
-from tickmux.simulator.contract_names import short_name
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.contract_names import short_name
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.server.base import BrokerSimulator, Packet
+from tickmux.simulator.server.client import Client
+from tickmux.simulator.server.http_server import Request, Response
 
 API_KEY, API_SECRET, USER_ID = "simulated-key", "simulated-secret", "SIM001"
 

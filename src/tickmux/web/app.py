@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from tickmux.config import Settings
 from tickmux.database import Database
-from tickmux.runtime import Upstream
+from tickmux.feeds.feed_directory import Upstream
 from tickmux.web import (
     routes_brokers,
     routes_keys,

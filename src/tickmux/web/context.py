@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from flask import Flask, current_app
 
-from tickmux.chosen_feed import Choice
 from tickmux.config import Settings
 from tickmux.database import ApiKeys, BrokerSessions, Database, InstrumentStore, Users, WebSession, WebSessions
 from tickmux.errors import RequestError
-from tickmux.runtime import Upstream
+from tickmux.feeds.chosen_feed import Choice
+from tickmux.feeds.feed_directory import Upstream
 from tickmux.web.broker_logins import BrokerLogins
 from tickmux.web.browser_cookie import BrowserCookie
 from tickmux.web.errors import ApiError

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, urlsplit
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
-from tickmux.chosen_feed import Choice
 from tickmux.errors import RequestError
+from tickmux.feeds.chosen_feed import Choice
 from tickmux.simulator import simulator_names
 from tickmux.web.broker_logins import Page, Question
 from tickmux.web.broker_view import broker_detail, broker_details, login_field, redirect_uri

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from tickmux.chosen_feed import UserFeed
 from tickmux.database import BrokerSessions
+from tickmux.feeds.chosen_feed import UserFeed
+from tickmux.feeds.market_hours import MarketHours
 from tickmux.runtime import Runtime
 from tickmux.web.latency_probe import LatencyProbe
 from tickmux.web.shapes import ClientState, ConnectionState, FeedDetail, Feeds, Latency, ProxyState
@@ -19,7 +20,6 @@ from tickmux.websocket_proxy.app_integration import RunningProxy
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
 from tickmux.websocket_proxy.client_session import ClientSession
 from tickmux.websocket_proxy.feed import Feed
-from tickmux.websocket_proxy.market_hours import MarketHours
 from tickmux.websocket_proxy.subscription_index import SubscriptionIndex
 
 _CLIENTS = 50

@@ -29,7 +29,8 @@ from flask import Flask
 
 from tickmux.config import Settings
 from tickmux.database.engine import Database
-from tickmux.runtime import Keys, Runtime, Upstream
+from tickmux.feeds.feed_directory import Upstream
+from tickmux.runtime import Keys, Runtime
 from tickmux.secrets_file import private_folder
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import picows
 from picows import WSFrame, WSMsgType, WSTransport
@@ -39,10 +39,8 @@ from tickmux.websocket_proxy.protocol import (
     parse_request,
 )
 from tickmux.websocket_proxy.rendering import encode_frame
+from tickmux.websocket_proxy.session_host import SessionHost
 from tickmux.websocket_proxy.subscription_index import Slot
-
-if TYPE_CHECKING:
-    from tickmux.websocket_proxy.server import WebSocketProxy
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ INBOX_BYTES = 4 << 20
 class ClientSession(picows.WSListener):
     """One connected client."""
 
-    def __init__(self, proxy: "WebSocketProxy") -> None:
+    def __init__(self, proxy: SessionHost["ClientSession"]) -> None:
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
         self.pending: list[bytes] = []

@@ -5,24 +5,37 @@ the same thing before), each is given back once.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.tick import Mode
+from tickmux.websocket_proxy.dispatcher import Client
 from tickmux.websocket_proxy.feed import Feed, Grant, Want
 from tickmux.websocket_proxy.mapping import ANSWER_MODES
-from tickmux.websocket_proxy.protocol import Item, Subscribe, answer, overall
+from tickmux.websocket_proxy.protocol import Item, Options, Subscribe, answer, overall
+from tickmux.websocket_proxy.session_host import SessionHost
 from tickmux.websocket_proxy.subscription_index import LaneKey, Slot
 
-if TYPE_CHECKING:
-    from tickmux.websocket_proxy.client_session import ClientSession
-    from tickmux.websocket_proxy.server import WebSocketProxy
+
+class Holder(Client, Protocol):
+    """What subscriptions need of the session that holds them."""
+
+    options: Options
+    closing: bool
+    paused: bool
+    marks: dict[Slot, int]
+    pending: list[bytes]
+
+    def send(self, message: dict[str, Any]) -> None: ...
 
 
-class ClientSubscriptions:
+H = TypeVar("H", bound=Holder)
+
+
+class ClientSubscriptions(Generic[H]):
     """The subscriptions of `client`."""
 
-    def __init__(self, client: "ClientSession", proxy: "WebSocketProxy") -> None:
+    def __init__(self, client: H, proxy: SessionHost[H]) -> None:
         self._client = client
         self._proxy = proxy
 

@@ -5,14 +5,40 @@ with the numbers. All methods but `stop` are synchronous: a demand is decided at
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from tickmux.errors import CapacityExceeded, ErrorCode, RequestError
 from tickmux.instrument import Instrument
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter, Channel, Stream
-from tickmux.websocket_proxy.feed_connection import FeedConnection
+
+
+class Connection(Protocol):
+    """What the pool needs of an upstream connection (`feeds/feed_connection.py`)."""
+
+    number: int
+
+    @property
+    def wanted(self) -> Mapping[Instrument, str]:
+        """What the pool has asked of it: instrument -> kind."""
+
+    @property
+    def load(self) -> Mapping[str, int]:
+        """How many instruments are wanted of each kind."""
+
+    def want(self, instrument: Instrument, kind: str) -> None: ...
+
+    def drop(self, instrument: Instrument) -> None: ...
+
+    def start(self, after: Collection[asyncio.Task[None]]) -> None:
+        """Begins, once the connections that `after` is closing have gone."""
+
+    async def stop(self) -> None: ...
+
+
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 
 class PoolLimits(msgspec.Struct, frozen=True):
@@ -39,27 +65,27 @@ class PoolLimits(msgspec.Struct, frozen=True):
         )
 
 
-class ConnectionPool:
+class ConnectionPool(Generic[ConnectionT]):
     """The connections of one broker session. `open_connection` makes one, not started: (channel, number) -> it."""
 
     def __init__(
         self,
         adapter: BaseBrokerWebSocketAdapter,
         limits: PoolLimits,
-        open_connection: Callable[[str, int], FeedConnection],
+        open_connection: Callable[[str, int], ConnectionT],
     ) -> None:
         self._adapter = adapter
         self._open = open_connection
         main = next(iter(adapter.channels))
         self.sizes = {name: limits.size(channel, main=name == main) for name, channel in adapter.channels.items()}
         """channel -> (symbols, connections)"""
-        self._connections: dict[str, dict[int, FeedConnection]] = {name: {} for name in adapter.channels}
-        self._carriers: dict[tuple[str, Instrument], FeedConnection] = {}
+        self._connections: dict[str, dict[int, ConnectionT]] = {name: {} for name in adapter.channels}
+        self._carriers: dict[tuple[str, Instrument], ConnectionT] = {}
         self._bare_names: dict[tuple[str, Hashable], set[Instrument]] = {}
         """(channel, bare name) -> who is carried under it; empty where packets tell exchanges apart"""
         self._closing: dict[str, set[asyncio.Task[None]]] = {name: set() for name in adapter.channels}
 
-    def connections(self) -> list[FeedConnection]:
+    def connections(self) -> list[ConnectionT]:
         return [connection for group in self._connections.values() for connection in group.values()]
 
     def apply(self, instrument: Instrument, streams: Sequence[Stream]) -> None:
@@ -68,7 +94,7 @@ class ConnectionPool:
         Raises RequestError, mostly CapacityExceeded, and changes nothing when there is no room.
         """
         wanted = dict(streams)
-        places: dict[str, FeedConnection | None] = {}
+        places: dict[str, ConnectionT | None] = {}
         for channel, kind in wanted.items():
             about_to_open = sum(place is None for place in places.values())
             places[channel] = self._place(channel, instrument, kind, about_to_open)
@@ -94,7 +120,7 @@ class ConnectionPool:
         self._bare_names.clear()
         await asyncio.gather(*closing, *(task for tasks in self._closing.values() for task in tasks))
 
-    def _place(self, channel: str, instrument: Instrument, kind: str, about_to_open: int) -> FeedConnection | None:
+    def _place(self, channel: str, instrument: Instrument, kind: str, about_to_open: int) -> ConnectionT | None:
         """The open connection with room; None when a new one may be opened; raises RequestError."""
         symbols, connections = self.sizes[channel]
         group = self._connections[channel]
@@ -116,7 +142,7 @@ class ConnectionPool:
             raise CapacityExceeded(self._adapter.name, min(connections, total or connections), symbols)
         return None
 
-    def _namesakes(self, channel: str, instrument: Instrument) -> dict[FeedConnection, Instrument]:
+    def _namesakes(self, channel: str, instrument: Instrument) -> dict[ConnectionT, Instrument]:
         """The connections whose packets could not tell the instrument from one of another exchange."""
         name = self._adapter.bare_name(instrument)
         carried = self._bare_names.get((channel, name), ()) if name is not None else ()
@@ -130,7 +156,7 @@ class ConnectionPool:
             "on one connection, and no other one has room; unsubscribe one of them",
         )
 
-    def _open_next(self, channel: str) -> FeedConnection:
+    def _open_next(self, channel: str) -> ConnectionT:
         group = self._connections[channel]
         number = next(n for n in range(len(group) + 1) if n not in group)
         group[number] = connection = self._open(channel, number)
@@ -139,7 +165,7 @@ class ConnectionPool:
         connection.start(after=tuple(self._closing[channel]))
         return connection
 
-    def _release(self, channel: str, instrument: Instrument, connection: FeedConnection) -> None:
+    def _release(self, channel: str, instrument: Instrument, connection: ConnectionT) -> None:
         self._carriers.pop((channel, instrument), None)
         if (name := self._adapter.bare_name(instrument)) is not None:
             carried = self._bare_names.get((channel, name), set())

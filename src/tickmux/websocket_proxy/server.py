@@ -1,7 +1,7 @@
 """WebSocketProxy: the listening socket, the bus, and the life-cycle of everything between.
 
 Owns the server, the bus subscriber, the dispatcher, one sweeping task and the farewells of clients that have gone.
-Bounded by `Limits`.
+Bounded by `Limits`. It is the `SessionHost` of its clients' sessions.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import count
 
-import msgspec
 import picows
 from picows import WSListener, WSUpgradeRequest
 
@@ -21,6 +20,7 @@ from tickmux.websocket_proxy.client_session import ClientSession
 from tickmux.websocket_proxy.dispatcher import Dispatcher
 from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.port_check import check_port
+from tickmux.websocket_proxy.session_host import Limits, ProxyCounters
 from tickmux.websocket_proxy.subscription_index import SubscriptionIndex
 
 log = logging.getLogger(__name__)
@@ -31,36 +31,6 @@ _LOST_ROUNDS = 10
 _GOODBYE_TIMEOUT = 1.0
 _VERIFIERS = 2
 """Keys that are verified at once: each costs a core and much memory for tens of milliseconds."""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one client, and all of them, may take. Seconds, bytes, counts."""
-
-    throttle_ms: int = 50
-    auth_grace: float = 15.0
-    auth_attempts: int = 5
-    max_message: int = 1 << 20
-    max_connections: int = 5000
-    max_subscriptions: int = 10_000
-    slow_consumer: float = 30.0
-    rate: int = 100
-    burst: int = 5000
-    """Requests at once: an SDK may subscribe thousands of symbols one by one when it starts."""
-
-
-class ProxyCounters(msgspec.Struct):
-    """What the proxy has counted since it started."""
-
-    connections: int = 0
-    requests: int = 0
-    bad_requests: int = 0
-    errors: int = 0
-    auth_failures: int = 0
-    rate_limited: int = 0
-    pauses: int = 0
-    bytes: int = 0
-    """Written to clients."""
-    closes: dict[int, int] = {}
 
 
 class WebSocketProxy:

@@ -2,7 +2,7 @@
 
 from broker._noren.test_noren_simulator import expected
 from broker.vector_cases import same_value
-from tickmux.simulator.security import Security
+from tickmux.simulator.market.security import Security
 from tickmux.tick import Mode
 
 MODES = {"t": Mode.QUOTE, "d": Mode.DEPTH}

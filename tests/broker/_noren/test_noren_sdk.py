@@ -10,8 +10,9 @@ from NorenRestApiPy.NorenApi import NorenApi
 from broker._noren.test_noren_simulator import MORNING, expected, instruments
 from broker.vector_cases import same_value
 from support.stranger import converse, stranger
-from tickmux.simulator import _noren, load_simulator
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator import load_simulator
+from tickmux.simulator._noren import server as _noren
+from tickmux.simulator.market.exchange import Exchange
 from tickmux.tick import Mode
 
 STRANGER = Path(__file__).with_name("noren_stranger.py")

@@ -19,11 +19,12 @@ from support.servers import eventually
 from tickmux.broker._noren.noren_codec import DEPTH, TOUCHLINE
 from tickmux.codec import Credentials, Event, FeedCodec
 from tickmux.login import AnswerWanted, LoginFailed
-from tickmux.simulator import _noren, aliceblue, definedge, flattrade, load_simulator
-from tickmux.simulator._noren_lists import broker_symbol
-from tickmux.simulator._noren_wire import about, identity, market_fields
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator import aliceblue, definedge, flattrade, load_simulator
+from tickmux.simulator._noren import server as _noren
+from tickmux.simulator._noren.lists import broker_symbol
+from tickmux.simulator._noren.wire import about, identity, market_fields
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.tick import Mode, tick_fields
 from tickmux.websocket_proxy.broker_factory import load_broker
 

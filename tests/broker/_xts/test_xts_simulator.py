@@ -18,11 +18,11 @@ from support.servers import eventually
 from tickmux.broker.wisdom import BROKER as WISDOM
 from tickmux.codec import Credentials
 from tickmux.login import LoginFailed
-from tickmux.simulator import _xts as servers
-from tickmux.simulator import _xts_wire as wire
 from tickmux.simulator import load_simulator
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator._xts import server as servers
+from tickmux.simulator._xts import wire as wire
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.simulator.wisdom import WisdomSimulator
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.broker_factory import Broker

@@ -19,10 +19,10 @@ from broker import vector_cases
 from broker._xts.xts_wire import RELIANCE, fields, run
 from tickmux.broker.wisdom.streaming.wisdom_adapter import WisdomAdapter
 from tickmux.codec import Credentials, Decoded, Event, HttpRequest
-from tickmux.simulator.exchange import Exchange
+from tickmux.feeds.upstream import WebSocketLink, connect
+from tickmux.simulator.market.exchange import Exchange
 from tickmux.simulator.wisdom import WisdomSimulator
 from tickmux.websocket_proxy.base_adapter import Unavailable
-from tickmux.websocket_proxy.upstream import WebSocketLink, connect
 
 PACKAGES = ("socket.io@2.5.1", "socket.io-4@npm:socket.io@4.8.1", "xts-marketdata-api@3.0.7")
 HERE = Path(__file__).parent

@@ -13,8 +13,8 @@ from broker._noren.sdk_frames import check
 from broker._noren.test_noren_simulator import MORNING, instruments, run
 from support.sdk import official_sdk
 from support.stranger import converse, stranger
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.http_server import Request, Response
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.server.http_server import Request, Response
 
 SDK = ("ant-pya3==2.0.9", "rel==0.4.9.27")
 SCRIPT = Path(__file__).with_name("aliceblue_sdk_client.py")

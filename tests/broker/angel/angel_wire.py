@@ -10,10 +10,10 @@ import httpx
 from support.simulators import running
 from tickmux.broker.angel import BROKER
 from tickmux.codec import Credentials
+from tickmux.feeds.upstream import HandshakeRefused, WebSocketLink, connect
 from tickmux.instrument import Instrument
 from tickmux.simulator.angel import AngelSimulator
-from tickmux.simulator.exchange import Exchange
-from tickmux.websocket_proxy.upstream import HandshakeRefused, WebSocketLink, connect
+from tickmux.simulator.market.exchange import Exchange
 
 
 def run(scenario: Callable[[AngelSimulator], Coroutine[Any, Any, None]], exchange: Exchange) -> None:

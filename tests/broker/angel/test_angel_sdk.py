@@ -16,7 +16,7 @@ from support.simulators import MORNING
 from tickmux.broker.angel.streaming.angel_mapping import AngelCodec
 from tickmux.instrument import Instrument
 from tickmux.simulator.angel import AngelSimulator
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
 from tickmux.tick import Tick
 
 

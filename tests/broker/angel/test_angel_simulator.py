@@ -28,8 +28,8 @@ from tickmux.simulator.angel import (
     encode_depth20,
     encode_packet,
 )
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import PRICE_UNIT, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Security
 from tickmux.tick import Mode, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable
 

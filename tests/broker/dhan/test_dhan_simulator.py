@@ -26,8 +26,8 @@ from tickmux.instrument import Instrument
 from tickmux.login import IST, LoginFailed
 from tickmux.simulator import dhan
 from tickmux.simulator.dhan import API_KEY, API_SECRET, CLIENT_ID, PIN, TOTP_SECRET, DhanSimulator, security_id
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.tick import Mode, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 

@@ -16,8 +16,8 @@ from support.stranger import line, stranger, tell
 from tickmux.broker.dhan.streaming.dhan_adapter import DhanAdapter
 from tickmux.instrument import Instrument
 from tickmux.simulator.dhan import CLIENT_ID, DhanSimulator, security_id
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import Security
 from tickmux.tick import Tick
 
 STRANGER = Path(__file__).with_name("dhan_stranger.py")

@@ -15,11 +15,12 @@ from support.servers import eventually
 from tickmux.broker.dhan_sandbox.streaming.dhan_sandbox_adapter import DhanSandboxAdapter
 from tickmux.broker.dhan_sandbox.streaming.pulse import open_pulse
 from tickmux.codec import Credentials
+from tickmux.feeds.local_feed import LocalFeed
+from tickmux.feeds.market_hours import MarketHours
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.connection_manager import PoolLimits
-from tickmux.websocket_proxy.feed import Grant, LocalFeed, Want
-from tickmux.websocket_proxy.market_hours import MarketHours
+from tickmux.websocket_proxy.feed import Grant, Want
 
 SESSION = Credentials({"profile": "simulator"})
 SHARE = Instrument(symbol="HDFCBANK", exchange="NSE", token="1333")

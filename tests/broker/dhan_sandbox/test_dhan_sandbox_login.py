@@ -11,7 +11,7 @@ from tickmux.codec import Credentials
 from tickmux.login import IST, LoginFailed
 from tickmux.simulator.dhan import API_KEY, API_SECRET, CLIENT_ID
 from tickmux.simulator.dhan_sandbox import DhanSandboxSimulator
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
 
 NOW = datetime(2025, 8, 18, 14, 30, tzinfo=IST)
 TOKEN = "t" * 50

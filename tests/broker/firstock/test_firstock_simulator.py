@@ -19,9 +19,9 @@ from tickmux.broker.firstock import BROKER
 from tickmux.broker.firstock.streaming.firstock_mapping import KIND
 from tickmux.codec import Credentials, Event
 from tickmux.login import LoginFailed
-from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.firstock import API_KEY, PASSWORD, TOTP_SECRET, USER_ID, FirstockSimulator, market_fields
-from tickmux.simulator.security import PAISA, Level, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PAISA, Level, Security
 from tickmux.tick import Tick, tick_fields
 
 MORNING = 1_755_490_500.0

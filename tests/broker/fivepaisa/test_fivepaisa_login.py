@@ -12,7 +12,7 @@ from tickmux.broker.fivepaisa.login import FivepaisaLogin
 from tickmux.codec import Credentials
 from tickmux.login import IST, LoginFailed
 from tickmux.simulator.fivepaisa import jwt
-from tickmux.simulator.http_server import HttpServer, Request, Response
+from tickmux.simulator.server.http_server import HttpServer, Request, Response
 
 NOW = datetime(2025, 8, 18, 14, 30, tzinfo=IST)
 END = NOW.timestamp() + 36_000

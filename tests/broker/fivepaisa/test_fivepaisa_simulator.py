@@ -22,7 +22,6 @@ from tickmux.broker.fivepaisa import BROKER
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
-from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.fivepaisa import (
     CLIENT_CODE,
     ENCRYPTION_KEY,
@@ -33,7 +32,8 @@ from tickmux.simulator.fivepaisa import (
     FivepaisaSimulator,
     frame_object,
 )
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.tick import Mode, tick_fields
 
 VECTORS = vector_cases.load("fivepaisa")

@@ -11,7 +11,7 @@ from tickmux.broker.fyers.streaming.fyers_mapping import depth_topic, quote_topi
 from tickmux.broker.fyers.streaming.hsm_codec import HsmCodec
 from tickmux.codec import Credentials, Decoded, Event
 from tickmux.instrument import Instrument
-from tickmux.simulator import fyers_wire as wire
+from tickmux.simulator.fyers import wire as wire
 from tickmux.tick import Mode, Tick, tick_fields
 
 VECTORS = load("fyers")

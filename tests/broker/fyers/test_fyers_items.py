@@ -7,7 +7,7 @@ import pytest
 
 from broker import vector_cases
 from tickmux.decode import decode_document
-from tickmux.simulator import fyers_wire as wire
+from tickmux.simulator.fyers import wire as wire
 
 ROWS = {row["symbol"]: row for row in vector_cases.load("fyers")["instruments"]}
 NONE = -2147483648

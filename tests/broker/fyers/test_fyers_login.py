@@ -12,9 +12,9 @@ import pytest
 from tickmux.broker.fyers.login import FyersLogin
 from tickmux.codec import Credentials
 from tickmux.login import LoginFailed
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.fyers import APP_ID, SECRET, FyersSimulator
-from tickmux.simulator.http_server import HttpServer, Request, Response
+from tickmux.simulator.fyers.server import APP_ID, SECRET, FyersSimulator
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.server.http_server import HttpServer, Request, Response
 
 NOW = datetime(2025, 8, 6, 4, 0, tzinfo=UTC)
 BACK = "http://127.0.0.1:8000/callback"

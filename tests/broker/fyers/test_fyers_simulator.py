@@ -18,11 +18,11 @@ from tickmux.broker.fyers.instruments import FyersInstruments
 from tickmux.broker.fyers.streaming.fyers_adapter import FyersAdapter
 from tickmux.codec import Event, FeedCodec
 from tickmux.instrument import Instrument
-from tickmux.simulator import fyers_wire as wire
 from tickmux.simulator import load_simulator
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.fyers import ACKNOWLEDGE_EVERY, FyersSimulator
-from tickmux.simulator.security import Security
+from tickmux.simulator.fyers import wire as wire
+from tickmux.simulator.fyers.server import ACKNOWLEDGE_EVERY, FyersSimulator
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import Security
 from tickmux.tick import Mode, Tick, tick_fields
 
 VECTORS = {item["name"]: item for item in load("fyers")["incoming"]}

@@ -11,7 +11,7 @@ from broker.vector_cases import load
 from tickmux.broker.fyers.streaming.tbt_codec import TbtCodec
 from tickmux.codec import Decoded, Event
 from tickmux.instrument import Instrument
-from tickmux.simulator import fyers_wire as wire
+from tickmux.simulator.fyers import wire as wire
 from tickmux.tick import tick_fields
 
 VECTORS = load("fyers")

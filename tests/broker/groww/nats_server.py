@@ -18,7 +18,7 @@ import nkeys  # type: ignore[import-untyped]
 import pytest
 from nats.aio.client import Client
 
-from tickmux.simulator.groww_wire import Account, signed_token
+from tickmux.simulator.groww.wire import Account, signed_token
 
 MISSING = "nats-server is not installed, and Groww's codec is not proven against it: apt-get install nats-server"
 PATIENCE = 10.0

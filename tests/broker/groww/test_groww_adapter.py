@@ -13,8 +13,8 @@ from tickmux.broker.groww.streaming.groww_adapter import GrowwAdapter
 from tickmux.broker.groww.streaming.socket_identity import SocketIdentity
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument
-from tickmux.simulator.groww_wire import is_user_key
-from tickmux.simulator.http_server import HttpServer, Request, Response
+from tickmux.simulator.groww.wire import is_user_key
+from tickmux.simulator.server.http_server import HttpServer, Request, Response
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Endpoint, Stream, Unavailable
 

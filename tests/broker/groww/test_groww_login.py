@@ -12,7 +12,7 @@ from tickmux.broker.groww import BROKER
 from tickmux.broker.groww.login import GrowwLogin
 from tickmux.codec import Credentials
 from tickmux.login import LoginFailed, LoginKind
-from tickmux.simulator.http_server import HttpServer, Request, Response
+from tickmux.simulator.server.http_server import HttpServer, Request, Response
 
 NOW = datetime(2024, 7, 1, 4, 0, 0, tzinfo=UTC)  # 09:30 in India; 1719806400
 SIX_TOMORROW = datetime(2024, 7, 2, 0, 30, tzinfo=UTC).timestamp()

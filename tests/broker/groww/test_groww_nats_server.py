@@ -16,8 +16,8 @@ from broker.groww.nats_server import NatsServer, published, running
 from support.feeds import Rig, rig
 from support.servers import eventually
 from tickmux.instrument import Instrument
-from tickmux.simulator.groww_wire import Account, encode_payload, subject
-from tickmux.simulator.security import PRICE_UNIT
+from tickmux.simulator.groww.wire import Account, encode_payload, subject
+from tickmux.simulator.market.security import PRICE_UNIT
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.feed import Grant
 

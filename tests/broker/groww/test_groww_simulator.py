@@ -18,9 +18,9 @@ from tickmux.codec import Decoded, Event, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
 from tickmux.simulator import load_simulator
-from tickmux.simulator.groww import API_KEY, API_SECRET, TOTP_SECRET, GrowwSimulator
-from tickmux.simulator.groww_wire import encode_payload, has_signed, is_user_key, subject
-from tickmux.simulator.security import PAISA, PRICE_UNIT, Level, Security
+from tickmux.simulator.groww.server import API_KEY, API_SECRET, TOTP_SECRET, GrowwSimulator
+from tickmux.simulator.groww.wire import encode_payload, has_signed, is_user_key, subject
+from tickmux.simulator.market.security import PAISA, PRICE_UNIT, Level, Security
 from tickmux.tick import Mode, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 

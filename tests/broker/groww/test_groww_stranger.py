@@ -11,8 +11,8 @@ from broker.groww.test_groww_simulator import Market, read
 from support.sdk import official_sdk
 from support.stranger import Teller
 from tickmux.instrument import Instrument
-from tickmux.simulator.groww import API_KEY, TOTP_SECRET
-from tickmux.simulator.groww_wire import subject
+from tickmux.simulator.groww.server import API_KEY, TOTP_SECRET
+from tickmux.simulator.groww.wire import subject
 from tickmux.tick import Mode, Tick, tick_fields
 
 SDK = "growwapi==1.5.0"

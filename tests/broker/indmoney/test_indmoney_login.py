@@ -12,7 +12,7 @@ import pytest
 from tickmux.broker.indmoney.login import IndmoneyLogin
 from tickmux.codec import Credentials
 from tickmux.login import IST, LoginFailed
-from tickmux.simulator.http_server import HttpServer, Request, Response
+from tickmux.simulator.server.http_server import HttpServer, Request, Response
 
 NOW = datetime(2025, 8, 18, 14, 30, tzinfo=IST)
 TOMORROW = (NOW + timedelta(hours=24)).timestamp()

@@ -20,7 +20,6 @@ from support.servers import eventually
 from tickmux.broker.indmoney import BROKER
 from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
-from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.indmoney import (
     CLIENT_ID,
     MPIN,
@@ -30,7 +29,8 @@ from tickmux.simulator.indmoney import (
     mode_data,
     update_line,
 )
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.tick import Mode, tick_fields
 
 VECTORS = vector_cases.load("indmoney")

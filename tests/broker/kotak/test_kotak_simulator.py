@@ -22,9 +22,9 @@ from tickmux.broker.kotak import BROKER
 from tickmux.codec import Credentials, Event
 from tickmux.login import IST, LoginFailed
 from tickmux.simulator import kotak
-from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.kotak import ACCESS_TOKEN, MOBILE, MPIN, TOTP_SECRET, UCC, KotakSimulator
-from tickmux.simulator.security import Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import Security
 from tickmux.tick import Mode, Tick, tick_fields
 
 LEVELS = {"LTP": 1, "QUOTE": 4, "DEPTH": 8}

@@ -14,8 +14,8 @@ from support.sdk import official_sdk
 from support.simulator_talk import listed
 from support.simulators import running
 from tickmux.instrument import Instrument
-from tickmux.simulator.exchange import Exchange
 from tickmux.simulator.kotak import KotakSimulator
+from tickmux.simulator.market.exchange import Exchange
 from tickmux.tick import Tick, tick_fields
 
 SDK = "kotakneoapi==3.0.9"

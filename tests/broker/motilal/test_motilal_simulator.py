@@ -21,7 +21,8 @@ from tickmux.broker.motilal import BROKER
 from tickmux.codec import Credentials, Event
 from tickmux.login import IST, AnswerWanted, LoginFailed
 from tickmux.simulator import motilal
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Security
 from tickmux.simulator.motilal import (
     API_KEY,
     BROADCAST_LIMIT,
@@ -33,7 +34,6 @@ from tickmux.simulator.motilal import (
     TOTP_SECRET,
     MotilalSimulator,
 )
-from tickmux.simulator.security import PRICE_UNIT, Security
 from tickmux.tick import Mode, Tick, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 

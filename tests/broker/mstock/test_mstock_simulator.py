@@ -22,7 +22,8 @@ from tickmux.broker.mstock.streaming.token_trust import TokenTrust
 from tickmux.codec import Credentials, Event
 from tickmux.instrument import Instrument
 from tickmux.login import AnswerWanted, LoginFailed
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Security
 from tickmux.simulator.mstock import (
     API_KEY,
     CLIENT_CODE,
@@ -32,7 +33,6 @@ from tickmux.simulator.mstock import (
     MStockSimulator,
     encode_packet,
 )
-from tickmux.simulator.security import PRICE_UNIT, Security
 from tickmux.tick import Tick, tick_fields
 
 SDK = "mStock-TradingApi-B==1.0.5"

@@ -14,7 +14,7 @@ from tickmux.broker.nubra import BROKER
 from tickmux.broker.nubra.login import NubraLogin
 from tickmux.codec import Credentials
 from tickmux.login import AnswerWanted, LoginFailed, LoginKind
-from tickmux.simulator.http_server import HttpServer, Request, Response
+from tickmux.simulator.server.http_server import HttpServer, Request, Response
 
 NOW = datetime(2025, 8, 27, 3, 30, tzinfo=UTC)
 TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEH"

@@ -17,10 +17,10 @@ from tickmux.codec import Decoded, Event, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.login import AnswerWanted, LoginFailed
 from tickmux.simulator import load_simulator
-from tickmux.simulator.nubra import API_KEY, MPIN, PHONE, SMS_CODE, TOTP_SECRET, NubraSimulator
-from tickmux.simulator.nubra_wire import Item, encode_batch, encode_item, ref_id
-from tickmux.simulator.protobuf_wire import integer, varint
-from tickmux.simulator.security import PAISA, PRICE_UNIT, Level, Security
+from tickmux.simulator.market.security import PAISA, PRICE_UNIT, Level, Security
+from tickmux.simulator.nubra.server import API_KEY, MPIN, PHONE, SMS_CODE, TOTP_SECRET, NubraSimulator
+from tickmux.simulator.nubra.wire import Item, encode_batch, encode_item, ref_id
+from tickmux.simulator.server.protobuf_wire import integer, varint
 from tickmux.tick import Mode, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 

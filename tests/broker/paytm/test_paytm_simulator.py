@@ -19,9 +19,9 @@ from tickmux.broker.paytm.streaming.paytm_mapping import PaytmCodec
 from tickmux.codec import Credentials, Event
 from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Security
 from tickmux.simulator.paytm import API_KEY, API_SECRET, PaytmSimulator, encode_packet
-from tickmux.simulator.security import PRICE_UNIT, Security
 from tickmux.tick import tick_fields
 
 MODES = {61: "LTP", 62: "QUOTE", 63: "FULL", 64: "LTP", 65: "QUOTE", 66: "FULL"}

@@ -19,9 +19,9 @@ from tickmux.broker.pocketful.streaming.pocketful_mapping import EXCHANGE_CODES,
 from tickmux.codec import Credentials, Event
 from tickmux.instrument import Instrument
 from tickmux.instrument_list import ListFormatError
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.simulator.pocketful import PocketfulSimulator, encode_frame
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
 from tickmux.tick import tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected
 

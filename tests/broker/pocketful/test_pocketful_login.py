@@ -16,7 +16,7 @@ from tickmux.broker.pocketful import BROKER
 from tickmux.broker.pocketful.login import PocketfulLogin
 from tickmux.codec import Credentials
 from tickmux.login import AnswerWanted, LoginFailed
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
 from tickmux.simulator.pocketful import APP_KEY, APP_SECRET, CLIENT_ID, PASSWORD, PIN, PocketfulSimulator
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)

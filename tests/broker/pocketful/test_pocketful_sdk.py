@@ -8,9 +8,9 @@ import uvloop
 from support.sdk import official_sdk
 from support.stranger import line, stranger, tell
 from tickmux.broker.pocketful.streaming.pocketful_mapping import EXCHANGE_CODES
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT
 from tickmux.simulator.pocketful import PocketfulSimulator
-from tickmux.simulator.security import PRICE_UNIT
 
 SDK = "pocketful==0.1.2"
 SCRIPT = Path(__file__).with_name("pocketful_sdk_client.py")

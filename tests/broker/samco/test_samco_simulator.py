@@ -25,9 +25,9 @@ from tickmux.broker.samco import BROKER
 from tickmux.instrument import Instrument
 from tickmux.login import IST, LoginFailed
 from tickmux.simulator import samco
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import Security
 from tickmux.simulator.samco import API_KEY, API_SECRET, SamcoSimulator
-from tickmux.simulator.security import Security
 from tickmux.tick import Mode, Tick, tick_fields
 
 VECTORS = vector_cases.load("samco")

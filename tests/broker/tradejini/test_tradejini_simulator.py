@@ -20,8 +20,8 @@ from tickmux.broker.tradejini.streaming.packets import body_of, packets
 from tickmux.instrument import Instrument
 from tickmux.login import IST, LoginFailed
 from tickmux.simulator import tradejini
-from tickmux.simulator.exchange import Exchange
-from tickmux.simulator.security import PRICE_UNIT, Level, Security
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.simulator.tradejini import API_KEY, API_SECRET, PIN, TOTP_SECRET, TradejiniSimulator
 from tickmux.tick import Tick, tick_fields
 

@@ -11,7 +11,7 @@ from tickmux.broker.upstox import BROKER
 from tickmux.broker.upstox.streaming.upstox_adapter import UpstoxAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument
-from tickmux.simulator.http_server import HttpServer, Request, Response
+from tickmux.simulator.server.http_server import HttpServer, Request, Response
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Endpoint, Stream, Unavailable
 

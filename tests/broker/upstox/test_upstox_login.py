@@ -12,7 +12,7 @@ from support.web_token import jwt
 from tickmux.broker.upstox.login import UpstoxLogin
 from tickmux.codec import Credentials
 from tickmux.login import IST, LoginFailed, LoginKind
-from tickmux.simulator.http_server import HttpServer, Request, Response
+from tickmux.simulator.server.http_server import HttpServer, Request, Response
 
 NOW = datetime(2025, 8, 18, 20, 0, tzinfo=IST)
 HALF_PAST_THREE = datetime(2025, 8, 18, 22, 0, tzinfo=UTC).timestamp()

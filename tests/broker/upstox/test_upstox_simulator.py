@@ -22,8 +22,9 @@ from tickmux.broker.upstox.streaming.upstox_mapping import Account, UpstoxCodec
 from tickmux.codec import Decoded, Event, Frame, HttpRequest
 from tickmux.instrument import Instrument
 from tickmux.login import LoginFailed
-from tickmux.simulator import Exchange, load_simulator
-from tickmux.simulator.security import PAISA, PRICE_UNIT, Level, Security
+from tickmux.simulator import load_simulator
+from tickmux.simulator.market.exchange import Exchange
+from tickmux.simulator.market.security import PAISA, PRICE_UNIT, Level, Security
 from tickmux.simulator.upstox import (
     API_KEY,
     API_SECRET,

@@ -15,7 +15,7 @@ from support.sdk import import_path
 from tickmux.broker.upstox import BROKER
 from tickmux.broker.upstox.streaming.upstox_mapping import UpstoxCodec
 from tickmux.instrument import Instrument
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator.market.exchange import Exchange
 from tickmux.simulator.upstox import UpstoxSimulator
 from tickmux.tick import Tick, tick_fields
 

@@ -10,8 +10,8 @@ from broker._noren.sdk_frames import check
 from broker._noren.test_noren_simulator import MORNING, instruments, run
 from support.sdk import import_path, official_sdk
 from support.stranger import converse, stranger
-from tickmux.simulator import _noren
-from tickmux.simulator.exchange import Exchange
+from tickmux.simulator._noren import server as _noren
+from tickmux.simulator.market.exchange import Exchange
 
 SDK = "myntapi==0.0.7"
 SCRIPT = Path(__file__).with_name("zebu_sdk_client.py")

@@ -1,0 +1,284 @@
+"""Which feed a user gets: made at first need, one for each broker session, kept until the end.
+
+The ways to run tickmux are `FeedSource`s: the users' own broker sessions, a simulated broker, publishers on
+the bus. Owns the feeds that it makes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import httpx
+
+from tickmux.codec import Credentials
+from tickmux.config import Settings
+from tickmux.database.broker_sessions import BrokerSessions, SessionUnreadable
+from tickmux.database.instrument_store import InstrumentStore
+from tickmux.errors import ErrorCode, RequestError
+from tickmux.feeds.external_feed import ExternalFeed
+from tickmux.feeds.local_feed import LocalFeed, Renewer
+from tickmux.feeds.market_hours import MarketHours
+from tickmux.feeds.remote.remote_feed import FeedLink, RemoteFeed
+from tickmux.instrument import Instrument
+from tickmux.login import AnswerWanted, LoginFailed, LoginKind
+from tickmux.simulator.server.base import BrokerSimulator
+from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
+from tickmux.websocket_proxy.broker_factory import Broker, UnknownBroker, load_broker
+from tickmux.websocket_proxy.bus import BusPublisher
+from tickmux.websocket_proxy.connection_manager import PoolLimits
+from tickmux.websocket_proxy.feed import Feed
+
+_HINTS = 20
+"""Unknown symbols of one request that get similar names suggested: a search takes a millisecond each."""
+
+
+F = TypeVar("F", bound=Feed)
+F_co = TypeVar("F_co", bound=Feed, covariant=True)
+
+
+class Upstream(NamedTuple):
+    """Where ticks come from: one of the three, or each user's own broker session when all are unset.
+
+    `seed` and `rate` (ticks a second) are the simulated exchange's.
+    """
+
+    broker: str | None = None
+    simulate: str | None = None
+    external: bool = False
+    seed: int = 1
+    rate: float = 1000.0
+
+    @property
+    def chosen_by_command(self) -> str:
+        """The option that names a broker, as the user has typed it; empty where none was."""
+        if self.simulate is not None:
+            return f"--simulate {self.simulate}"
+        return f"--broker {self.broker}" if self.broker is not None else ""
+
+
+class FeedSource(Protocol[F_co]):
+    """Where users' feeds come from."""
+
+    async def account_of(self, user: str) -> str:
+        """The feed's identity for this user: users with the same one share a feed. Raises RequestError."""
+
+    def make(self, account: str, endpoint: str) -> F_co:
+        """The feed of an account, publishing to the bus at `endpoint`."""
+
+
+class FeedDirectory(Generic[F]):
+    """All feeds that have been needed so far; `endpoint` is where the bus is bound."""
+
+    def __init__(self, source: FeedSource[F], endpoint: Callable[[], str]) -> None:
+        self._source = source
+        self._endpoint = endpoint
+        self._feeds: dict[str, F] = {}
+
+    async def feed_of(self, user: str) -> F:
+        """The user's feed. Raises RequestError (BROKER_ERROR) when the user has no broker session."""
+        account = await self._source.account_of(user)
+        feed = self._feeds.get(account)
+        if feed is None:
+            feed = self._feeds[account] = self._source.make(account, self._endpoint())
+        return feed
+
+    def feeds(self) -> list[F]:
+        return list(self._feeds.values())
+
+    async def stop(self) -> None:
+        feeds, self._feeds = self._feeds, {}
+        await asyncio.gather(*(feed.stop() for feed in feeds.values()))
+
+
+class StoredInstruments:
+    """A broker's instrument list in the database, looked up in a thread: SQLite blocks."""
+
+    def __init__(self, store: InstrumentStore, name: str, update_with: str) -> None:
+        self._store = store
+        self._name = name
+        self._update_with = update_with
+
+    async def resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
+        return await asyncio.to_thread(self._resolve, wants)
+
+    async def generation(self) -> int:
+        return await asyncio.to_thread(self._store.generation, self._name)
+
+    def _resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
+        pairs = [(exchange, symbol) for symbol, exchange in wants]
+        found = self._store.resolve_many(self._name, pairs)
+        hints = iter(range(_HINTS))
+        return [
+            instrument or self._unknown(symbol, exchange, with_hint=next(hints, None) is not None)
+            for (symbol, exchange), instrument in zip(wants, found, strict=True)
+        ]
+
+    def _unknown(self, symbol: str, exchange: str, *, with_hint: bool) -> RequestError:
+        if not self._store.count(self._name):
+            hint = f"the instrument list is empty: run `{self._update_with}`"
+        elif not with_hint:
+            hint = "see `tickmux instruments search`"
+        else:
+            near = self._store.nearest(self._name, symbol, exchange)
+            hint = f"did you mean {', '.join(near)}?" if near else "nothing similar is listed"
+        return RequestError(ErrorCode.SYMBOL_NOT_FOUND, f"{symbol} is not listed on {exchange}; {hint}")
+
+
+class BrokerSource:
+    """The users' own broker sessions; `broker` names one for everybody, None means each user's active one."""
+
+    def __init__(
+        self, settings: Settings, sessions: BrokerSessions, store: InstrumentStore, broker: str | None
+    ) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._store = store
+        self._broker = broker
+
+    async def account_of(self, user: str) -> str:
+        try:
+            found = await asyncio.to_thread(self._sessions.get, user, self._broker)
+        except SessionUnreadable as error:
+            raise RequestError(ErrorCode.BROKER_ERROR, str(error)) from None
+        if found is None:
+            broker = self._broker or "BROKER"
+            raise RequestError(
+                ErrorCode.BROKER_ERROR,
+                f"{user} has no session with {self._broker or 'a broker'}: "
+                f"run `tickmux broker login {broker} --user {user}`",
+            )
+        return f"{found.broker}:{user}"
+
+    def make(self, account: str, endpoint: str) -> LocalFeed:
+        name, _, user = account.partition(":")
+        try:
+            broker = load_broker(name)
+        except UnknownBroker as error:
+            raise RequestError(ErrorCode.BROKER_INIT_ERROR, str(error)) from None
+        return make_local_feed(
+            self._settings,
+            broker.adapter(self._settings.urls(name)),
+            user,
+            endpoint,
+            StoredInstruments(self._store, name, f"tickmux instruments update {name}"),
+            self._provider(name, user),
+            MarketHours(self._settings.market_holidays),
+            self._renewer(broker, user) if broker.login.kind == LoginKind.KEYS else None,
+        )
+
+    def _renewer(self, broker: Broker, user: str) -> Renewer:
+        """Logs in again with the remembered keys, where these make a session without a person."""
+
+        async def renew() -> None:
+            values = await asyncio.to_thread(self._sessions.login_values, user, broker.name)
+            login = broker.login(self._settings.urls(broker.name))
+            async with httpx.AsyncClient(timeout=20.0) as http:
+                try:
+                    session = await login.exchange(values, {}, "", http, datetime.now(UTC))
+                except AnswerWanted:  # its words may name a telephone, and clients read the feed's status
+                    raise LoginFailed(
+                        f"the broker asks for what only a person can answer: run `tickmux broker login {broker.name}`"
+                    ) from None
+            await asyncio.to_thread(self._sessions.store, user, broker.name, session, activate=False)
+
+        return renew
+
+    def _provider(self, broker: str, user: str) -> Callable[[], Awaitable[Credentials | None]]:
+        async def stored() -> Credentials | None:
+            try:
+                found = await asyncio.to_thread(self._sessions.get, user, broker)
+            except SessionUnreadable:
+                return None
+            return found.credentials if found is not None else None
+
+        return stored
+
+
+class SimulatedSource:
+    """One simulated broker for everybody; its markets are always open."""
+
+    def __init__(self, settings: Settings, simulator: BrokerSimulator, store: InstrumentStore) -> None:
+        self._settings = settings
+        self._simulator = simulator
+        self._store = store
+
+    async def account_of(self, user: str) -> str:
+        return "simulator"
+
+    def make(self, account: str, endpoint: str) -> LocalFeed:
+        simulator = self._simulator
+
+        async def present() -> Credentials | None:
+            return simulator.credentials
+
+        return make_local_feed(
+            self._settings,
+            load_broker(simulator.name).adapter(simulator.urls),
+            account,
+            endpoint,
+            StoredInstruments(self._store, simulated_list(simulator.name), "tickmux serve --simulate"),
+            present,
+            MarketHours(always_open=True),
+        )
+
+
+class RemoteSource:
+    """The feeds of another process, which knows whose they are."""
+
+    def __init__(self, link: FeedLink) -> None:
+        self._link = link
+        self._opened: dict[str, RemoteFeed] = {}
+
+    async def account_of(self, user: str) -> str:
+        feed = await self._link.open(user)
+        self._opened[feed.id] = feed
+        return feed.id
+
+    def make(self, account: str, endpoint: str) -> RemoteFeed:
+        return self._opened[account]
+
+
+class ExternalSource:
+    """Publishers on the bus for everybody."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+
+    async def account_of(self, user: str) -> str:
+        return "external"
+
+    def make(self, account: str, endpoint: str) -> ExternalFeed:
+        return ExternalFeed(self._now_ms)
+
+
+def simulated_list(broker: str) -> str:
+    """The name under which a simulator's instruments are stored, beside the broker's real ones."""
+    return f"simulated {broker}"
+
+
+def make_local_feed(
+    settings: Settings,
+    adapter: BaseBrokerWebSocketAdapter,
+    account: str,
+    endpoint: str,
+    instruments: StoredInstruments,
+    provider: Callable[[], Awaitable[Credentials | None]],
+    hours: MarketHours,
+    renew: Renewer | None = None,
+) -> LocalFeed:
+    """A feed in this process, as the settings want it."""
+    return LocalFeed(
+        adapter,
+        account,
+        bus=BusPublisher(endpoint, f"{adapter.name}:{account}", high_water_mark=settings.zmq_hwm),
+        instruments=instruments,
+        provider=provider,
+        limits=PoolLimits(
+            settings.max_symbols_per_websocket,
+            settings.max_websocket_connections,
+            settings.enable_connection_pooling,
+        ),
+        hours=hours,
+        renew=renew,
+    )

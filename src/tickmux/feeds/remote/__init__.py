@@ -1,0 +1,1 @@
+"""Feeds in a process of their own: what crosses the border, and both of its ends."""

@@ -1,0 +1,312 @@
+"""Feeds of another process, as the proxy sees them (`feed_wire`).
+
+`FeedLink` is the way to one feed process: one DEALER socket, a task that reads it and one that tells that we are
+here. `RemoteFeed` is one feed behind it; it knows what is held there, and asks for all of it again whenever the feed
+process has begun a new lease: after a restart, or when it had not heard of us for too long.
+
+A feed process that does not answer makes its feeds `reconnecting`: silence is never taken for a quiet market.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+import msgspec
+import zmq
+
+from tickmux.errors import ErrorCode, RequestError
+from tickmux.feeds.remote import feed_wire as wire
+from tickmux.feeds.remote.feed_socket import FeedSocket
+from tickmux.websocket_proxy.feed import Grant, Want
+from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus, StatusListener, StatusListeners, epoch_ms
+from tickmux.websocket_proxy.subscription_index import TopicKey
+
+_SILENT = 3 * wire.ALIVE_INTERVAL
+_ANSWER_TIMEOUT = 10.0
+_FAREWELL_MS = 200
+_RETRY = 5
+"""Beats between two tries to get back what a new lease has denied."""
+
+
+Called = wire.Opened | wire.Granted | wire.Refused
+
+
+class FeedLink:
+    """The way to the feed process at `endpoint`."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.malformed = 0
+        self._feeds: dict[str, RemoteFeed] = {}
+        self._users: dict[str, str] = {}
+        """Feed -> a user whose feed it is: how it is opened again."""
+        self._calls: dict[int, asyncio.Future[Called]] = {}
+        self._numbers = count(1)
+        self._lease = ""
+        self._heard = 0.0
+        self._socket: FeedSocket | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._beater: asyncio.Task[None] | None = None
+        self._restoring: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._connect()
+        self._beater = asyncio.get_running_loop().create_task(self._beat(), name=f"beat to {self.endpoint}")
+
+    async def stop(self) -> None:
+        for task in (self._beater, self._reader, self._restoring):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._fail_calls()
+        if self._socket is not None:
+            self._socket.close(_FAREWELL_MS)
+
+    # -- what feeds use -----------------------------------------------------------------------------------
+
+    async def open(self, user: str) -> "RemoteFeed":
+        """The user's feed. Raises RequestError."""
+        answer = await self.call(lambda number: wire.Open(number, user))
+        if not isinstance(answer, wire.Opened):
+            raise self._not_there()
+        self._users[answer.feed] = user
+        feed = self._feeds.get(answer.feed)
+        if feed is None:
+            feed = self._feeds[answer.feed] = RemoteFeed(self, answer)
+        else:
+            feed.take_state(answer.status, answer.info)
+        return feed
+
+    def forget(self, feed: "RemoteFeed") -> None:
+        self._feeds.pop(feed.id, None)
+        self._users.pop(feed.id, None)
+
+    async def call(self, request: Callable[[int], wire.Request]) -> wire.Opened | wire.Granted:
+        """The answer to a request, which is made of the call's number. Raises RequestError."""
+        number = next(self._numbers)
+        answer: asyncio.Future[Called] = asyncio.get_running_loop().create_future()
+        self._calls[number] = answer
+        try:
+            if not self.send(request(number)):
+                raise self._not_there()
+            async with asyncio.timeout(_ANSWER_TIMEOUT):
+                found = await answer
+        except TimeoutError:
+            # Whatever it has done of this call, it shall not hold: it forgets the identity that asked.
+            self._connect()
+            raise self._not_there() from None
+        finally:
+            self._calls.pop(number, None)
+        if isinstance(found, wire.Refused):
+            raise RequestError(found.code, found.message)
+        return found
+
+    def send(self, request: wire.Request) -> bool:
+        """Whether the feed process can be reached."""
+        return self._socket is not None and self._socket.send(wire.encode(request))
+
+    # -- the link -----------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        socket.setsockopt(zmq.IDENTITY, secrets.token_bytes(16))
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE)
+        socket.setsockopt(zmq.IMMEDIATE, 1)  # what cannot be said now is not said later, when it may be wrong
+        socket.connect(self.endpoint)
+        if self._socket is not None and self._reader is not None:
+            self._reader.cancel()
+            self._socket.close()
+            self._fail_calls()
+        self._socket = FeedSocket(socket)
+        self._reader = asyncio.get_running_loop().create_task(self._read(self._socket), name=self.endpoint)
+
+    def _fail_calls(self) -> None:
+        for call in self._calls.values():
+            if not call.done():
+                call.set_exception(self._not_there())
+
+    def _not_there(self) -> RequestError:
+        return RequestError(ErrorCode.BROKER_CONNECTION_ERROR, self.silence)
+
+    @property
+    def silence(self) -> str:
+        return f"the feed process at {self.endpoint} does not answer: start it with `tickmux feed`"
+
+    async def _read(self, socket: FeedSocket) -> None:
+        while True:
+            message = await socket.receive()
+            try:
+                (body,) = message
+                answer = wire.decode_answer(body)
+            except (ValueError, msgspec.MsgspecError):
+                self.malformed += 1
+                continue
+            self._heard = time.monotonic()
+            self._take(answer)
+
+    def _take(self, answer: wire.Answer) -> None:
+        match answer:
+            case wire.Here(lease=lease):
+                new, self._lease = lease != self._lease, lease
+                if new:
+                    self._restore()
+            case wire.State(feed=name, status=status, info=info):
+                if (feed := self._feeds.get(name)) is not None:
+                    feed.take_state(status, info)
+            case _:
+                call = self._calls.get(answer.call)
+                if call is not None and not call.done():
+                    call.set_result(answer)
+
+    async def _beat(self) -> None:
+        for beat in count():
+            self.send(wire.Alive())
+            if time.monotonic() - self._heard > _SILENT:
+                for feed in self._feeds.values():
+                    feed.lost()
+            elif beat % _RETRY == 0 and any(feed.missing for feed in self._feeds.values()):
+                self._restore()
+            await asyncio.sleep(wire.ALIVE_INTERVAL)
+
+    def _restore(self) -> None:
+        """Gets back, under a new lease, what clients hold."""
+        if self._restoring is not None:
+            self._restoring.cancel()
+        self._restoring = asyncio.get_running_loop().create_task(self._open_again(), name="restore")
+
+    async def _open_again(self) -> None:
+        for feed in tuple(self._feeds.values()):
+            with suppress(RequestError):  # `missing` says so, and it is tried again
+                feed.missing = True
+                answer = await self.call(lambda number, user=self._users[feed.id]: wire.Open(number, user))  # type: ignore[misc]
+                if isinstance(answer, wire.Opened) and answer.feed == feed.id:
+                    await feed.restore()
+                    feed.take_state(answer.status, answer.info)
+
+
+class RemoteFeed:
+    """A feed of the process behind `link`."""
+
+    foreign = False
+
+    def __init__(self, link: FeedLink, opened: wire.Opened) -> None:
+        self.id = opened.feed
+        self.broker = opened.broker
+        self.account = opened.account
+        self.has_orders = opened.has_orders
+        self.missing = False
+        """Whether clients hold what the feed process does not (yet)."""
+        self._link = link
+        self._status = opened.status
+        self._info = opened.info
+        self._held: Counter[TopicKey] = Counter()
+        self._asking: Counter[tuple[str, str]] = Counter()
+        """(symbol, exchange) of subscriptions that are under way: not given back before their answer."""
+        self._idle: set[TopicKey] = set()
+        """What nobody holds any more, of those."""
+        self._listeners = StatusListeners()
+
+    @property
+    def status(self) -> FeedStatus:
+        return self._status
+
+    async def subscribe(self, wants: Sequence[Want]) -> list[Grant | RequestError]:
+        names = [(want.symbol, want.exchange) for want in wants]
+        self._asking.update(names)
+        try:
+            verdicts = await self._ask(wants)
+        except RequestError as error:
+            verdicts = [error] * len(wants)
+        finally:
+            self._asking.subtract(names)
+        granted = [verdict.key for verdict in verdicts if isinstance(verdict, Grant)]
+        self._held.update(granted)
+        self._release(self._idle)
+        # After the caller has entered them into its index: ticks may have come before that, newer than the snapshot.
+        asyncio.get_running_loop().call_soon(self._link.send, wire.Repeat(self.id, granted))
+        return verdicts
+
+    async def unsubscribe(self, keys: Sequence[TopicKey]) -> None:
+        for key in keys:
+            if self._held[key] > 1:
+                self._held[key] -= 1
+            elif self._held.pop(key, 0):
+                self._idle.add(key)
+        self._release(self._idle)
+
+    def listen(self, listener: StatusListener) -> Callable[[], None]:
+        return self._listeners.add(listener)
+
+    def info(self) -> dict[str, Any]:
+        return self._info
+
+    async def stop(self) -> None:
+        if self._held:
+            self._link.send(wire.Unsubscribe(self.id, list(self._held)))
+        self._held.clear()
+        self._link.forget(self)
+        self._set_status(FeedStatus(FeedState.STOPPED, epoch_ms(), "", 0))
+
+    # -- the link's side ----------------------------------------------------------------------------------
+
+    def take_state(self, status: FeedStatus, info: dict[str, Any]) -> None:
+        """What the feed process says of it."""
+        self._info = info
+        if status.state == FeedState.STOPPED:
+            self.lost()
+        else:
+            self._set_status(status)
+
+    def lost(self) -> None:
+        """The feed process is gone, or silent."""
+        if self._status.message != self._link.silence:
+            since = epoch_ms()
+            self._set_status(FeedStatus(FeedState.RECONNECTING, since, self._link.silence, len(self._names())))
+
+    async def restore(self) -> None:
+        """Asks again for everything that is held. Raises RequestError."""
+        held = list(self._held)
+        verdicts = await self._ask([Want(key.symbol, key.exchange, key.mode, key.depth) for key in held])
+        back = {verdict.key for verdict in verdicts if isinstance(verdict, Grant)}
+        self.missing = any(key in self._held and key not in back for key in held)
+        self._idle |= back - self._held.keys()
+        self._release(self._idle)
+        self._link.send(wire.Repeat(self.id, list(back)))
+
+    # -- both ---------------------------------------------------------------------------------------------
+
+    async def _ask(self, wants: Sequence[Want]) -> list[Grant | RequestError]:
+        answer = await self._link.call(lambda number: wire.Subscribe(number, self.id, list(wants)))
+        verdicts = answer.verdicts if isinstance(answer, wire.Granted) else []
+        if len(verdicts) != len(wants):
+            raise RequestError(ErrorCode.SERVER_ERROR, "the feed process gave another answer than the one asked for")
+        return [
+            Grant(verdict.key, verdict.topic, verdict.snapshot)
+            if isinstance(verdict, wire.Served)
+            else RequestError(verdict.code, verdict.message)
+            for verdict in verdicts
+        ]
+
+    def _release(self, keys: Iterable[TopicKey]) -> None:
+        """Gives back those of `keys` that nobody holds and nobody is asking for."""
+        settled = [key for key in keys if not self._asking[key.symbol, key.exchange]]
+        self._idle.difference_update(settled)
+        unused = [key for key in settled if key not in self._held]
+        self._asking = +self._asking
+        if unused:
+            self._link.send(wire.Unsubscribe(self.id, unused))
+
+    def _names(self) -> set[tuple[str, str]]:
+        return {(key.symbol, key.exchange) for key in self._held}
+
+    def _set_status(self, status: FeedStatus) -> None:
+        old, self._status = self._status, status
+        if (old.state, old.message) != (status.state, status.message):
+            self._listeners.tell(status)

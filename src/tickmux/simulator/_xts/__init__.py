@@ -1,0 +1,1 @@
+"""The XTS family, simulated: `server` is the broker, the others its wire and lists."""

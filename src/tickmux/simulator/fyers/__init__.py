@@ -1,0 +1,1 @@
+"""FYERS, simulated: `server` is the broker, the others its wire and lists."""

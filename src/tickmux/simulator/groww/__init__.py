@@ -1,0 +1,1 @@
+"""Groww, simulated: `server` is the broker, the others its wire and lists."""

@@ -1,0 +1,1 @@
+"""Nubra, simulated: `server` is the broker, the others its wire and lists."""

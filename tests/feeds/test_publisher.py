@@ -1,0 +1,183 @@
+import json
+
+import pytest
+
+from tickmux.feeds.publisher import TickPublisher
+from tickmux.instrument import Instrument
+from tickmux.tick import Depth, DepthLevel, Mode, Tick
+
+SBIN = Instrument("SBIN", "NSE", "3045")
+INFY = Instrument("INFY", "NSE", "1594")
+NOW = 1_755_507_611_123
+
+
+class Bus:
+    def __init__(self):
+        self.sent = []
+
+    def send(self, parts):
+        self.sent.append(list(parts))
+
+    def payloads(self):
+        flat = [part for parts in self.sent for part in parts]
+        return [(topic.decode(), payload) for topic, payload in zip(flat[::2], flat[1::2], strict=True)]
+
+
+@pytest.fixture
+def bus():
+    return Bus()
+
+
+def make(bus, **options):
+    return TickPublisher(bus, lambda i, m, d: f"{i.symbol}/{m.name}/{d}".encode(), lambda: NOW, **options)
+
+
+def data(payload):
+    return json.loads(payload)
+
+
+def test_an_ltp_payload_is_compact_ordered_and_has_whole_numbers_as_integers(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.LTP, 0)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.LTP, ltp=806.0, ltt=1)])
+    ((_, payload),) = bus.payloads()
+    assert payload == b'{"symbol":"SBIN","exchange":"NSE","mode":"ltp","ltp":806,"ltt":1,"timestamp":1755507611123}'
+
+
+def test_what_the_feed_does_not_carry_is_absent(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.DEPTH, 5)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=10.5, volume=0)])
+    ((_, payload),) = bus.payloads()
+    assert set(data(payload)) == {"symbol", "exchange", "mode", "ltp", "timestamp", "volume"}
+    assert data(payload)["volume"] == 0
+
+
+def test_quote_carries_both_names_of_a_pair_and_the_change_against_the_previous_close(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.QUOTE, 0)
+    tick = Tick(
+        instrument=SBIN, mode=Mode.QUOTE, ltp=812.35, close=805.75, last_trade_quantity=12, avg_trade_price=810.92
+    )
+    publisher.publish("main", [tick])
+    quote = data(bus.payloads()[0][1])
+    assert quote["last_trade_quantity"] == quote["last_quantity"] == 12
+    assert quote["avg_trade_price"] == quote["average_price"] == 810.92
+    assert quote["change"] == 6.6
+    assert quote["change_percent"] == 0.8191
+
+
+def test_partial_ticks_are_merged(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.DEPTH, 5)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=10.0, oi=5)])
+    book = Depth([DepthLevel(9.95, 100, 2)], [DepthLevel(10.0, 50)])
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.DEPTH, depth=book)])
+    depth = data(bus.payloads()[-1][1])
+    assert (depth["ltp"], depth["oi"]) == (10, 5)
+    assert depth["depth"] == {
+        "buy": [{"price": 9.95, "quantity": 100, "orders": 2}],
+        "sell": [{"price": 10, "quantity": 50}],
+    }
+
+
+def test_each_mode_is_published_only_when_its_content_is_touched(bus):
+    publisher = make(bus)
+    for mode, depth in [(Mode.LTP, 0), (Mode.QUOTE, 0), (Mode.DEPTH, 5)]:
+        publisher.want(SBIN, mode, depth)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.DEPTH, depth=Depth([], []))])
+    assert [topic for topic, _ in bus.payloads()] == ["SBIN/DEPTH/5"]
+    bus.sent.clear()
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, oi=7)])
+    assert [topic for topic, _ in bus.payloads()] == ["SBIN/QUOTE/0", "SBIN/DEPTH/5"]
+    bus.sent.clear()
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.LTP, ltp=7.0)])
+    assert [topic for topic, _ in bus.payloads()] == ["SBIN/LTP/0", "SBIN/QUOTE/0", "SBIN/DEPTH/5"]
+
+
+def test_the_ticks_of_one_frame_travel_together(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.LTP, 0)
+    publisher.want(INFY, Mode.LTP, 0)
+    publisher.publish(
+        "main", [Tick(instrument=SBIN, mode=Mode.LTP, ltp=1.0), Tick(instrument=INFY, mode=Mode.LTP, ltp=2.0)]
+    )
+    assert len(bus.sent) == 1
+    assert [topic for topic, _ in bus.payloads()] == ["SBIN/LTP/0", "INFY/LTP/0"]
+
+
+def test_a_smaller_depth_gets_the_best_levels_only(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.DEPTH, 5)
+    publisher.want(SBIN, Mode.DEPTH, 20)
+    levels = [DepthLevel(100.0 - n, 1) for n in range(20)]
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.DEPTH, depth=Depth(levels, []))])
+    sizes = {topic: len(data(payload)["depth"]["buy"]) for topic, payload in bus.payloads()}
+    assert sizes == {"SBIN/DEPTH/5": 5, "SBIN/DEPTH/20": 20}
+
+
+def test_a_new_session_forgets_what_the_old_one_said(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.QUOTE, 0)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=1.0, oi=9)])
+    publisher.begin_session("main", [SBIN])
+    assert publisher.snapshot(SBIN, Mode.QUOTE, 0) is None
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.LTP, ltp=2.0)])
+    assert "oi" not in data(bus.payloads()[-1][1])
+
+
+def test_a_new_session_of_one_channel_keeps_what_the_other_has_said(bus):
+    publisher = make(bus, merges_channels=True)
+    publisher.want(SBIN, Mode.DEPTH, 20)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=1.0, oi=9)])
+    publisher.publish("depth20", [Tick(instrument=SBIN, mode=Mode.DEPTH, depth=Depth([DepthLevel(1.0, 1)], []))])
+    publisher.begin_session("depth20", [SBIN])
+    snapshot = data(publisher.snapshot(SBIN, Mode.DEPTH, 20))
+    assert snapshot["oi"] == 9
+    assert "depth" not in snapshot
+
+
+def test_the_time_is_that_of_this_update_or_of_its_arrival(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.LTP, 0)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.LTP, ltp=1.0, timestamp=5)])
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.LTP, ltp=1.5)])
+    assert [data(payload)["timestamp"] for _, payload in bus.payloads()] == [5, NOW]
+
+
+@pytest.mark.parametrize("price", [float("inf"), float("-inf"), float("nan"), 1e300])
+def test_a_number_that_is_no_price_never_reaches_the_bus(bus, price):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.QUOTE, 0)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=price, high=price, volume=1)])
+    assert set(data(bus.payloads()[0][1])) == {"symbol", "exchange", "mode", "timestamp", "volume"}
+
+
+def test_what_nobody_wants_is_not_published_and_has_no_state(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.LTP, 0)
+    publisher.unwant(SBIN, Mode.LTP, 0)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.LTP, ltp=1.0)])
+    assert bus.sent == []
+    publisher.want(SBIN, Mode.LTP, 0)
+    assert publisher.snapshot(SBIN, Mode.LTP, 0) is None
+
+
+def test_a_mode_that_joins_later_finds_a_snapshot_of_what_is_known(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.QUOTE, 0)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=1.25, volume=3)])
+    publisher.want(SBIN, Mode.LTP, 0)
+    assert data(publisher.snapshot(SBIN, Mode.LTP, 0)) == {
+        "symbol": "SBIN", "exchange": "NSE", "mode": "ltp", "ltp": 1.25, "timestamp": NOW,
+    }  # fmt: skip
+
+
+def test_a_book_that_has_emptied_is_shown_empty_and_not_as_it_was(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.DEPTH, 5)
+    publisher.publish(
+        "main", [Tick(instrument=SBIN, mode=Mode.DEPTH, ltp=1.0, depth=Depth([DepthLevel(1.0, 5)], []))]
+    )
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=1.0, book_emptied=True)])
+    assert data(bus.payloads()[-1][1])["depth"] == {"buy": [], "sell": []}

@@ -1,0 +1,259 @@
+"""Feeds of another process: link and host over real sockets, the feed on a simulated Zerodha."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+import pytest
+import uvloop
+import zmq
+
+from support.feeds import rig
+from support.servers import eventually
+from tickmux.errors import ErrorCode, RequestError
+from tickmux.feeds.remote import feed_wire, remote_feed
+from tickmux.feeds.remote.feed_host import FeedHost
+from tickmux.feeds.remote.remote_feed import FeedLink
+from tickmux.tick import Mode
+from tickmux.websocket_proxy.feed import Grant, Want
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(feed_wire, "ALIVE_INTERVAL", 0.02)
+    monkeypatch.setattr(remote_feed, "_SILENT", 0.3)
+
+
+def run(main):
+    return uvloop.run(main())
+
+
+@asynccontextmanager
+async def hosted(feed_of, port=0):
+    host = FeedHost(feed_of, "127.0.0.1", port)
+    await host.start()
+    try:
+        yield host
+    finally:
+        await host.stop()
+
+
+@asynccontextmanager
+async def linked(endpoint):
+    link = FeedLink(endpoint)
+    link.start()
+    try:
+        await eventually(lambda: link.send(feed_wire.Alive()), "the feed process")
+        yield link
+    finally:
+        await link.stop()
+
+
+@asynccontextmanager
+async def joined():
+    """A rig, its host, a link to it, and the feed as the proxy has it."""
+    async with rig("zerodha") as feed:
+
+        async def feed_of(user):
+            if user == "nobody":
+                raise RequestError(ErrorCode.BROKER_ERROR, "nobody has no session with a broker")
+            return feed.feed
+
+        async with hosted(feed_of) as host, linked(host.endpoint) as link:
+            yield feed, host, link, await link.open("bob")
+
+
+def want(row, mode=Mode.LTP, depth=0):
+    return Want(row.symbol, row.exchange, mode, depth)
+
+
+def wanted(feed):
+    return {one.symbol for connection in feed.feed.pool.connections() for one in connection.wanted}
+
+
+def test_demand_reaches_the_feed_and_its_state_comes_back():
+    async def main():
+        async with joined() as (feed, _, _, remote):
+            assert (remote.id, remote.broker, remote.account) == ("zerodha:test", "zerodha", "test")
+            (row,) = feed.listed(1, "NSE")
+            (grant,) = await remote.subscribe([want(row, Mode.DEPTH, 5)])
+            assert isinstance(grant, Grant)
+            assert (grant.key.mode, grant.key.depth) == (Mode.DEPTH, 5)
+            await feed.ticking([grant])
+            await eventually(lambda: remote.status.state == "live", "its state")
+            await eventually(lambda: remote.info()["symbols"] == 1, "its numbers")
+            await remote.unsubscribe([grant.key])
+            await eventually(lambda: not feed.feed.pool.connections(), "the end of the demand")
+
+    run(main)
+
+
+def test_one_of_two_holders_takes_nothing_from_the_other():
+    async def main():
+        async with joined() as (feed, _, link, remote):
+            (row,) = feed.listed(1, "NSE")
+            (first,), (second,) = [await remote.subscribe([want(row)]) for _ in range(2)]
+            assert first.key == second.key
+            await remote.unsubscribe([first.key])
+            await link.open("bob")  # everything said before it has been heard
+            assert wanted(feed) == {row.symbol}
+            await remote.unsubscribe([second.key])
+            await eventually(lambda: not wanted(feed), "the end of the demand")
+
+    run(main)
+
+
+def test_what_is_given_back_while_it_is_asked_for_stays():
+    async def main():
+        async with joined() as (feed, _, link, remote):
+            (row,) = feed.listed(1, "NSE")
+            (first,) = await remote.subscribe([want(row)])
+            again = asyncio.create_task(remote.subscribe([want(row)]))
+            await asyncio.sleep(0)  # the request has gone out, the answer is not here yet
+            await remote.unsubscribe([first.key])
+            (second,) = await again
+            await link.open("bob")
+            assert wanted(feed) == {row.symbol}
+            await remote.unsubscribe([second.key])
+            await eventually(lambda: not wanted(feed), "the end of the demand")
+
+    run(main)
+
+
+def test_verdicts_are_the_feeds_own():
+    async def main():
+        async with joined() as (feed, _, link, remote):
+            (row,) = feed.listed(1, "NSE")
+            refused, granted = await remote.subscribe([Want("NOPE", "NSE", Mode.LTP, 0), want(row)])
+            assert refused.code == ErrorCode.SYMBOL_NOT_FOUND
+            assert isinstance(granted, Grant)
+            with pytest.raises(RequestError, match="nobody has no session") as failed:
+                await link.open("nobody")
+            assert failed.value.code == ErrorCode.BROKER_ERROR
+
+    run(main)
+
+
+def test_a_subscription_is_followed_by_the_newest_value_on_the_bus():
+    async def main():
+        async with joined() as (feed, _, _, remote):
+            (row,) = feed.listed(1, "NSE")
+            grants = await feed.subscribe([row], Mode.LTP)
+            await feed.ticking(grants)
+            feed.running.cancel()  # the market stands still: what comes now is a repetition
+            await asyncio.wait([feed.running])
+            (connection,) = feed.feed.pool.connections()
+            frames = feed.feed.counters.frames
+            feed.bus.clear()
+            (grant,) = await remote.subscribe([want(row)])
+            assert grant.snapshot is not None
+            await feed.ticking([grant])
+            assert feed.feed.counters.frames - frames <= feed.feed.counters.heartbeats
+            assert connection.wanted
+
+    run(main)
+
+
+def test_a_host_that_comes_back_is_asked_for_everything_again():
+    async def main():
+        async with rig("zerodha") as feed:
+
+            async def feed_of(user):
+                return feed.feed
+
+            (row,) = feed.listed(1, "NSE")
+            seen = []
+            async with hosted(feed_of) as host:
+                endpoint = host.endpoint
+                link = FeedLink(endpoint)
+                link.start()
+                await eventually(lambda: link.send(feed_wire.Alive()))
+                remote = await link.open("bob")
+                remote.listen(lambda status: seen.append((status.state, status.message)))
+                (grant,) = await remote.subscribe([want(row)])
+                await eventually(lambda: remote.status.state == "live")
+            assert not wanted(feed)
+            await eventually(lambda: remote.status.state == "reconnecting", "its absence")
+            assert "tickmux feed" in remote.status.message
+            (failed,) = await remote.subscribe([want(row)])
+            assert failed.code == ErrorCode.BROKER_CONNECTION_ERROR
+            feed.bus.clear()
+            async with hosted(feed_of, int(endpoint.rpartition(":")[2])):
+                await eventually(lambda: wanted(feed) == {row.symbol}, "the demand")
+                await feed.ticking([grant])
+                await eventually(lambda: remote.status.state == "live", "its state")
+                assert not remote.missing
+                await link.stop()
+            assert [state for state, _ in seen if state in ("live", "reconnecting")][:3] == [
+                "live",
+                "reconnecting",
+                "live",
+            ]
+
+    run(main)
+
+
+def test_a_proxy_that_is_silent_holds_nothing_after_its_lease(monkeypatch):
+    monkeypatch.setattr(feed_wire, "LEASE", 0.3)
+
+    async def main():
+        async with joined() as (feed, _, link, remote):
+            (row,) = feed.listed(1, "NSE")
+            await remote.subscribe([want(row)])
+            monkeypatch.setattr(link, "send", lambda request: True)  # says no more
+            await eventually(lambda: not wanted(feed), "the end of the lease")
+            monkeypatch.undo()
+            await eventually(lambda: wanted(feed) == {row.symbol}, "all of it again, under a new lease")
+
+    run(main)
+
+
+def test_a_call_without_an_answer_fails_and_the_next_one_works(monkeypatch):
+    monkeypatch.setattr(remote_feed, "_ANSWER_TIMEOUT", 0.2)
+
+    async def main():
+        async with rig("zerodha") as feed:
+            hanging = asyncio.Event()
+
+            async def feed_of(user):
+                await hanging.wait()
+                return feed.feed
+
+            async with hosted(feed_of) as host, linked(host.endpoint) as link:
+                with pytest.raises(RequestError, match="does not answer") as failed:
+                    await link.open("bob")
+                assert failed.value.code == ErrorCode.BROKER_CONNECTION_ERROR
+                hanging.set()
+                await eventually(lambda: link.send(feed_wire.Alive()))
+                assert (await link.open("bob")).id == feed.feed.id
+
+    run(main)
+
+
+def test_without_a_feed_process_the_error_says_what_to_start():
+    async def main():
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            link = FeedLink(f"tcp://127.0.0.1:{free.getsockname()[1]}")
+            link.start()
+            with pytest.raises(RequestError, match="start it with `tickmux feed`"):
+                await link.open("bob")
+            await link.stop()
+
+    run(main)
+
+
+@pytest.mark.parametrize("message", [[b""], [b"\xc1"], [b"\x81\xa4type\xa4Open"], [b"a", b"b"], [b"\xff" * 1000]])
+def test_garbage_is_counted_and_costs_nobody_else_anything(message):
+    async def main():
+        async with joined() as (feed, host, _, remote):
+            stranger = zmq.Context.instance().socket(zmq.DEALER)
+            stranger.connect(host.endpoint)
+            stranger.send_multipart(message)
+            await eventually(lambda: host.malformed == 1, "the count")
+            (row,) = feed.listed(1, "NSE")
+            (grant,) = await remote.subscribe([want(row)])
+            assert isinstance(grant, Grant)
+            stranger.close(0)
+
+    run(main)
