@@ -42,3 +42,34 @@ def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def _files() -> set[str]:
+    """Every path that a document may name: whole, or from a folder inside it on."""
+    folders = ("src", "tests", "docs", "benchmarks", "examples", "frontend/src", "frontend/public")
+    whole = [path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*")]
+    whole += [path.name for path in ROOT.iterdir()]
+    return {part for name in whole for part in _endings(name)}
+
+
+def _endings(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+_NAMED = re.compile(r"`([a-zA-Z_][\w/-]*\.(?:py|md|ts|tsx|proto)|[a-z_]+(?:/[a-z_]+)*/)`")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted((ROOT / "src" / "tickmux").rglob("*.py"))],
+    ids=lambda page: page.relative_to(ROOT).as_posix(),
+)
+def test_every_file_that_is_named_exists(page, known_files):
+    for name in _NAMED.findall(page.read_text()):
+        assert "NAME" in name or name.rstrip("/") in known_files, name  # NAME stands for any
+
+
+@pytest.fixture(scope="module")
+def known_files() -> set[str]:
+    return _files()
