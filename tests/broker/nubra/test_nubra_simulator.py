@@ -239,7 +239,7 @@ def test_unknown_instruments_and_other_candles_are_left_out() -> None:
 
 
 def test_a_command_beyond_the_weight_of_the_session_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tickmux.simulator.nubra._MOST_WEIGHT", 12)
+    monkeypatch.setattr("tickmux.simulator.nubra.server._MOST_WEIGHT", 12)
 
     async def body(here: Market) -> None:
         client, codec = await here.connect()
