@@ -30,6 +30,8 @@ _FEED_HELP = {
     "stalls": "Connections replaced because they were silent.",
     "refused": "Instruments that the broker would not subscribe.",
     "bus_dropped": "Ticks that found the bus full.",
+    "crossed_books": "Books whose best bid was above the best ask in continuous trading; passed on.",
+    "price_jumps": "Prices more than 20 % from the last one and outside the circuit limits; passed on.",
 }
 
 

@@ -4,6 +4,7 @@ Prices are rupees, times epoch milliseconds, quantities as the exchange counts t
 wire frame does not determine is `None`, never 0, and is absent from every message that is made of it.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,10 @@ class Depth(msgspec.Struct):
 class Tick(msgspec.Struct, kw_only=True):
     """What one wire message says about one instrument: only the fields that its bytes determine.
 
-    `mode` is the mode that the message fills. `close` is the previous close. `book_emptied`: a book that was there
-    before has no level left, on a wire whose ticks have no `depth` then; it is no field of the tick.
+    `mode` is the mode that the message fills. `close` is the previous close. `taken_back` is no field of the tick:
+    it names the fields (`depth` among them) of which the message says that they have no value now, such as a price
+    of 0 in a complete record. What was known of them must not be shown any longer. A field that is neither set nor
+    taken back keeps its value.
     """
 
     instrument: "Instrument"
@@ -61,7 +64,12 @@ class Tick(msgspec.Struct, kw_only=True):
     upper_circuit: float | None = None
     lower_circuit: float | None = None
     depth: Depth | None = None
-    book_emptied: bool = False
+    taken_back: tuple[str, ...] = ()
+
+
+def without_value(names: Sequence[str], values: Sequence[object]) -> tuple[str, ...]:
+    """Which of the `names` have no value: `Tick.taken_back` of a record that tells all of them."""
+    return tuple(name for name, value in zip(names, values, strict=True) if value is None)
 
 
 LTP_FIELDS = ("ltp", "ltt", "timestamp")

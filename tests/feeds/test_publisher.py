@@ -179,5 +179,50 @@ def test_a_book_that_has_emptied_is_shown_empty_and_not_as_it_was(bus):
     publisher.publish(
         "main", [Tick(instrument=SBIN, mode=Mode.DEPTH, ltp=1.0, depth=Depth([DepthLevel(1.0, 5)], []))]
     )
-    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=1.0, book_emptied=True)])
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=1.0, taken_back=("depth",))])
     assert data(bus.payloads()[-1][1])["depth"] == {"buy": [], "sell": []}
+
+
+def test_a_field_that_is_taken_back_goes_and_nothing_old_goes_out_under_a_new_time(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.QUOTE, 0)
+    publisher.want(SBIN, Mode.LTP, 0)
+    first = Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=5.0, close=4.0, open=4.5, avg_trade_price=4.7, timestamp=1000)
+    publisher.publish("main", [first])
+    bus.sent.clear()
+    second = Tick(instrument=SBIN, mode=Mode.QUOTE, open=4.5, timestamp=2000, taken_back=("ltp", "avg_trade_price"))
+    publisher.publish("main", [second])
+    ((topic, payload),) = bus.payloads()  # of a price that is not known there is no LTP message
+    assert topic == "SBIN/QUOTE/0"
+    assert data(payload) == {
+        "symbol": "SBIN", "exchange": "NSE", "mode": "quote", "timestamp": 2000, "open": 4.5, "close": 4,
+    }  # fmt: skip
+    assert publisher.snapshot(SBIN, Mode.LTP, 0) is None
+
+
+def test_a_channel_that_takes_a_field_back_does_not_bring_it_back_when_another_is_lost(bus):
+    publisher = make(bus, merges_channels=True)
+    publisher.want(SBIN, Mode.DEPTH, 20)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=5.0, open=4.5)])
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=5.0, taken_back=("open",))])
+    publisher.publish("deep", [Tick(instrument=SBIN, mode=Mode.DEPTH, depth=Depth([], []))])
+    publisher.begin_session("deep", [SBIN])
+    assert "open" not in data(publisher.snapshot(SBIN, Mode.DEPTH, 20))
+
+
+def test_the_change_of_a_negative_close_has_the_sign_of_the_movement(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.QUOTE, 0)
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=-5.0, close=-10.0)])
+    payload = data(bus.payloads()[0][1])
+    assert (payload["change"], payload["change_percent"]) == (5, 50)
+
+
+def test_the_time_of_an_instrument_never_runs_backwards(bus):
+    publisher = make(bus)
+    publisher.want(SBIN, Mode.DEPTH, 5)
+    book = Depth([DepthLevel(1.0, 5)], [])
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.DEPTH, depth=book)])  # undated: its arrival
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=1.0, timestamp=NOW - 123)])
+    publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=2.0, timestamp=NOW + 877)])
+    assert [data(payload)["timestamp"] for _, payload in bus.payloads()] == [NOW, NOW, NOW + 877]

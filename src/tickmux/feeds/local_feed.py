@@ -17,6 +17,7 @@ import msgspec
 
 from tickmux.codec import Credentials
 from tickmux.errors import ErrorCode, RequestError
+from tickmux.feeds.data_quality import DataQuality
 from tickmux.feeds.feed_connection import FeedConnection, LinkState
 from tickmux.feeds.market_hours import MarketHours
 from tickmux.feeds.publisher import TickPublisher
@@ -112,6 +113,7 @@ class LocalFeed:
             lambda instrument, mode, depth: topic_name(self._key(instrument, mode, depth)),
             epoch_ms,
             merges_channels=len(adapter.channels) > 1,
+            quality=DataQuality(self.counters, lambda exchange: hours.is_continuous(exchange, now())),
         )
         self.pool = ConnectionPool(adapter, limits, self._open_connection)
         self._known: dict[tuple[str, str], Instrument] = {}

@@ -8,6 +8,8 @@ from tickmux.login import IST
 _EQUITY = (time(9, 0), time(15, 30))  # from the pre-open session on
 _CURRENCY = (time(9, 0), time(17, 0))
 _COMMODITY = (time(9, 0), time(23, 55))
+_AUCTION_UNTIL = time(9, 15)
+"""Before it the equity exchanges collect orders for one opening price: bids above asks are no fault."""
 _ALWAYS = (time(0, 0), time(23, 59, 59, 999999))
 
 _HOURS = {
@@ -37,6 +39,13 @@ class MarketHours:
             return False
         opens, closes = _HOURS.get(exchange, _ALWAYS)
         return opens <= local.time() < closes
+
+    def is_continuous(self, exchange: str, when: datetime) -> bool:
+        """Whether orders that meet are matched at once, so that no bid may stand above an ask."""
+        if not self.is_open(exchange, when):
+            return False
+        in_auction = _HOURS.get(exchange) is _EQUITY and when.astimezone(IST).time() < _AUCTION_UNTIL
+        return self._always_open or not in_auction
 
     def any_open(self, exchanges: Iterable[str], when: datetime) -> bool:
         return any(self.is_open(exchange, when) for exchange in exchanges)

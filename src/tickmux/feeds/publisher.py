@@ -2,7 +2,8 @@
 
 A broker's tick may be a part only (a book without a price, a change of open interest), so the publisher keeps, per
 instrument, what the present upstream session has said. State of an old session never mixes with a new one:
-`begin_session` forgets what the channel's last connection had said.
+`begin_session` forgets what the channel's last connection had said. A field that a tick takes back is absent from
+then on, and the timestamp of an instrument never runs backwards: some wires date one kind of message and not another.
 
 Bounded by the instruments that are wanted: what nobody wants has no state.
 """
@@ -12,8 +13,10 @@ from typing import Protocol
 
 import msgspec
 
+from tickmux.feeds.data_quality import DataQuality
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, Mode, Tick
+from tickmux.tick import LTP_FIELDS, Depth, Mode, Tick
+from tickmux.websocket_proxy.feed_state import FeedCounters
 from tickmux.websocket_proxy.mapping import DATA_MODES
 
 _LIMIT = 1e12
@@ -85,8 +88,10 @@ class TickPublisher:
         now_ms: Callable[[], int],
         *,
         merges_channels: bool = False,
+        quality: DataQuality | None = None,
     ) -> None:
         self._bus = bus
+        self._quality = quality or DataQuality(FeedCounters())
         self._topic = topic
         self._now_ms = now_ms
         self._merges_channels = merges_channels
@@ -146,15 +151,17 @@ class TickPublisher:
         now = self._now_ms()
         parts: list[bytes] = []
         states = self._states
+        quality = self._quality
         for tick in ticks:
             state = states.get(tick.instrument)
             if state is None:
                 continue  # nobody wants it any more; the unsubscription is on its way
             quote = state.quote
+            quality.look(tick, quote)
             touched = _merge(quote, tick, now)
             if tick.depth is not None:
                 state.book = tick.depth
-            elif tick.book_emptied:
+            elif tick.taken_back and "depth" in tick.taken_back:
                 state.book = Depth([], [])  # an old book must not be shown as the present one
             if self._merges_channels:
                 self._remember(state, channel, tick, now)
@@ -197,7 +204,7 @@ class TickPublisher:
         if tick.depth is not None:
             for other, (said, _) in state.parts.items():
                 state.parts[other] = (said, None)  # of two books the newer counts, also when its channel is lost
-        state.parts[channel] = (quote, None if tick.book_emptied else tick.depth or book)
+        state.parts[channel] = (quote, None if "depth" in tick.taken_back else tick.depth or book)
 
 
 _LTP_TOUCHED, _QUOTE_TOUCHED = 1, 2
@@ -216,14 +223,35 @@ def _merge(quote: _QuoteData, tick: Tick, now: int) -> int:
     if (ltt := tick.ltt) is not None:
         quote.ltt = ltt
         touched = _LTP_TOUCHED
-    # Always of this update: an older exchange time would make a fresh price look stale, and the other way round.
-    quote.timestamp = tick.timestamp if tick.timestamp is not None else now
+    stamp = tick.timestamp if tick.timestamp is not None else now
+    if quote.timestamp is None or stamp > quote.timestamp:
+        quote.timestamp = stamp
     if tick.mode != Mode.LTP or tick.close is not None:
         touched |= _merge_quote(quote, tick)
-    if touched and (close := quote.close) and quote.ltp is not None:
-        change = quote.ltp - close
-        quote.change = round(change, 4)
-        quote.change_percent = round(100 * change / close, 4)
+    if tick.taken_back:
+        touched |= _take_back(quote, tick.taken_back)
+    if touched:
+        if (close := quote.close) and quote.ltp is not None:
+            change = quote.ltp - close
+            quote.change = round(change, 4)
+            quote.change_percent = round(100 * change / abs(close), 4)
+        else:
+            quote.change = quote.change_percent = None
+    return touched
+
+
+_TWINS = {"last_trade_quantity": "last_quantity", "avg_trade_price": "average_price"}
+
+
+def _take_back(quote: _QuoteData, names: Sequence[str]) -> int:
+    """Forgets these fields: an old value must not go out under a new time."""
+    touched = 0
+    for name in names:
+        if name != "timestamp" and getattr(quote, name, None) is not None:
+            setattr(quote, name, None)
+            if name in _TWINS:
+                setattr(quote, _TWINS[name], None)
+            touched |= _LTP_TOUCHED if name in LTP_FIELDS else _QUOTE_TOUCHED
     return touched
 
 

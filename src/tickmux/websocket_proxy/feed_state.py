@@ -54,7 +54,7 @@ def epoch_ms() -> int:
 
 
 class FeedCounters(msgspec.Struct):
-    """What a feed has counted since it started."""
+    """What a feed has counted since it started. `crossed_books` and `price_jumps` were passed on all the same."""
 
     connects: int = 0
     reconnects: int = 0
@@ -70,3 +70,5 @@ class FeedCounters(msgspec.Struct):
     stalls: int = 0
     refused: int = 0
     bus_dropped: int = 0
+    crossed_books: int = 0
+    price_jumps: int = 0

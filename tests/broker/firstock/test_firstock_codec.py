@@ -347,4 +347,4 @@ def test_a_book_that_loses_its_last_level_says_so_without_a_depth():
     assert state.tick().depth is not None
     state.merge({"best_buy": [{"price": 0, "quantity": 0, "orders": 0}]})
     emptied = state.tick()
-    assert (emptied.depth, emptied.book_emptied) == (None, True)
+    assert (emptied.depth, emptied.taken_back) == (None, ("depth",))

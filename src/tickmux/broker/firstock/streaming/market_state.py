@@ -94,7 +94,9 @@ class MarketState:
             return Tick(instrument=self._instrument, mode=Mode.DEPTH, depth=book, **fields)
         if "ltp" not in fields:
             return None
-        return Tick(instrument=self._instrument, mode=Mode.QUOTE, book_emptied=self._had_book, **fields)
+        return Tick(
+            instrument=self._instrument, mode=Mode.QUOTE, taken_back=("depth",) if self._had_book else (), **fields
+        )
 
 
 def _merge_levels(levels: _Levels, changes: list[Any]) -> None:
