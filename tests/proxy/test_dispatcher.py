@@ -37,10 +37,18 @@ class Client:
         return [message["data"]["ltp"] for _, message in self.seen]
 
 
+SLOW = "SLOW"
+"""A symbol that moves with each tick, and that a bystander watches with a throttle of its own."""
+
+
 class World:
-    def __init__(self):
+    """Every test has two throttles: its own, and that of a bystander who must make no difference."""
+
+    def __init__(self, bystander=15.0):
         self.index = SubscriptionIndex()
         self.dispatcher = Dispatcher(self.index, asyncio.get_running_loop().time)
+        self.bystander = Client()
+        self.subscribe(self.bystander, SLOW, throttle=bystander)
 
     def subscribe(self, client, symbol="A", throttle=0.05, **lane):
         key = TopicKey(FEED, "NSE", symbol, Mode.LTP, 0)
@@ -48,7 +56,8 @@ class World:
 
     def send(self, *ticks):
         """One bus message with the ticks (symbol, price) of one wire frame."""
-        parts = [part for symbol, price in ticks for part in (symbol.encode(), b'{"ltp":%d}' % price)]
+        moves = ((SLOW, price) for _, price in ticks[-1:])
+        parts = [part for symbol, price in (*moves, *ticks) for part in (symbol.encode(), b'{"ltp":%d}' % price)]
         self.dispatcher.on_message(batch_topic(FEED), msgspec.msgpack.encode(parts))
 
     def drained(self):
@@ -91,6 +100,52 @@ async def test_the_first_goes_out_at_once_and_the_newest_at_the_end_of_the_inter
 
 
 @virtually
+async def test_another_clients_long_throttle_delays_nobody():
+    world, quick, slow = World(), Client(), Client()
+    world.subscribe(slow, "RELIANCE", throttle=15.0)
+    world.subscribe(quick, "SBIN", throttle=0.05)
+    for price in range(2500):
+        world.send(("RELIANCE", price), ("SBIN", price))
+        world.drained()
+        await asyncio.sleep(0.01)
+    times = [at for at, _ in quick.seen]
+    assert len(times) >= 490, "25 s of one frame in 50 ms"
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 0.07
+    assert [round(at) for at, _ in slow.seen] == [0, 15]
+
+
+@virtually
+async def test_the_timer_follows_the_earliest_lane_whatever_the_order_in_which_they_begin_to_wait():
+    world = World()
+    throttles = {"A": 9.0, "B": 0.5, "C": 3.0, "D": 0.05}
+    clients = {symbol: Client() for symbol in throttles}
+    for symbol, throttle in throttles.items():
+        world.subscribe(clients[symbol], symbol, throttle=throttle)
+    for symbol in throttles:
+        world.send((symbol, 1), (symbol, 2))
+        world.drained()
+    await asyncio.sleep(20)
+    ends = {symbol: round(client.seen[-1][0], 6) for symbol, client in clients.items()}
+    assert ends == throttles
+    assert all(client.prices() == [1, 2] for client in clients.values())
+
+
+@virtually
+async def test_lanes_that_were_left_while_they_waited_do_not_pile_up():
+    world, client, stays = World(), Client(), Client()
+    world.subscribe(stays, "B", throttle=60.0)
+    world.send(("B", 1), ("B", 2))
+    for _ in range(5000):
+        world.subscribe(client, throttle=60.0)
+        world.send(("A", 1), ("A", 2))
+        world.drained()
+        world.index.remove(client, ("A", "NSE", Mode.LTP))
+    assert len(world.dispatcher._due) <= 1025
+    await asyncio.sleep(61)
+    assert stays.prices() == [1, 2], "what somebody still holds was kept"
+
+
+@virtually
 async def test_after_a_quiet_interval_the_next_goes_out_at_once_again():
     world, client = World(), Client()
     world.subscribe(client)
@@ -117,7 +172,7 @@ async def test_what_nobody_subscribes_to_is_counted():
     world = World()
     world.send(("A", 1))
     world.drained()
-    assert (world.dispatcher.unrouted, world.dispatcher.received) == (1, 0)
+    assert (world.dispatcher.unrouted, world.dispatcher.received) == (1, 1), "the bystander's was received"
 
 
 @virtually
@@ -150,10 +205,10 @@ _steps = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(_steps, st.sampled_from([0.0, 0.02, 0.05]))
-def test_the_newest_value_is_never_lost_and_nothing_comes_too_often_or_out_of_order(steps, throttle):
+@given(_steps, st.sampled_from([0.0, 0.02, 0.05]), st.sampled_from([0.01, 0.03, 0.4, 15.0]))
+def test_the_newest_value_is_never_lost_and_nothing_comes_too_often_or_out_of_order(steps, throttle, bystander):
     async def main():
-        world, client = World(), Client()
+        world, client = World(bystander), Client()
         newest, marks, price = {}, None, 0
         for symbol in "ABC":
             world.subscribe(client, symbol, throttle=throttle)
@@ -190,19 +245,24 @@ def test_the_newest_value_is_never_lost_and_nothing_comes_too_often_or_out_of_or
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("AB"), st.floats(0.0, 0.03)), max_size=60))
-def test_without_pauses_two_frames_of_a_topic_are_an_interval_apart(ticks):
+@given(
+    st.lists(st.tuples(st.sampled_from("AB"), st.floats(0.0, 0.03)), max_size=60), st.sampled_from([0.01, 0.4, 15.0])
+)
+def test_without_pauses_two_frames_of_a_topic_are_an_interval_apart_and_the_last_is_not_late(ticks, bystander):
     async def main():
-        world, client = World(), Client()
+        world, client = World(bystander), Client()
+        last = {}
         for symbol in "AB":
             world.subscribe(client, symbol, throttle=0.05)
         for price, (symbol, wait) in enumerate(ticks):
             world.send((symbol, price))
             world.drained()
+            last[symbol] = asyncio.get_running_loop().time()
             await asyncio.sleep(wait)
         await asyncio.sleep(1)
-        for symbol in "AB":
+        for symbol in last:
             times = [at for at, m in client.seen if m["symbol"] == symbol]
+            assert times[-1] <= last[symbol] + 0.05 + 1e-9
             assert all(later - earlier >= 0.05 - 1e-9 for earlier, later in itertools.pairwise(times))
 
     run_virtually(main())

@@ -3,12 +3,13 @@
 The hot path looks a topic up, builds one frame a lane and appends the same bytes to every reading subscriber's
 buffer; a buffer is written once per drain. Nothing here parses a payload of our own feeds.
 
-Owns one timer. Bounded by the index: the heap of due lanes holds a lane at most once.
+Owns one timer, set for the earliest of the lanes that wait. The heap of waiting lanes holds a lane at most once, and
+lanes that everybody has left at most as often as those that somebody holds.
 """
 
 import asyncio
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, Protocol, TypeVar
 
@@ -26,6 +27,9 @@ from tickmux.websocket_proxy.subscription_index import (
     SubscriptionIndex,
     Topic,
 )
+
+_FEW_DUE = 1024
+"""Waiting lanes that are never looked through for abandoned ones."""
 
 
 class Client(Subscriber, Protocol):
@@ -48,6 +52,9 @@ class Dispatcher(Generic[C]):
         self._due: list[tuple[float, int, Lane[C]]] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_for = 0.0
+        """When the lane is due that `_timer` waits for."""
+        self._due_bound = _FEW_DUE
         self._now = 0.0
         self.delivered = 0
         """Frames appended to buffers."""
@@ -135,14 +142,28 @@ class Dispatcher(Generic[C]):
                 waiting.update(lane.appends)
             for client in waiting:
                 client.flush()
-        if self._due and self._timer is None:
-            self._arm()
+        due = self._due
+        if due:
+            if len(due) > self._due_bound:
+                self._drop_abandoned()
+            # A lane with a shorter interval than the one that the timer was set for comes first.
+            if due and (self._timer is None or due[0][0] < self._timer_for):
+                self._arm()
 
     # -- trailing edge ------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_for = self._due[0][0]
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0.0, self._due[0][0] - self._clock()), self._on_due)
+        self._timer = loop.call_later(max(0.0, self._timer_for - self._clock()), self._on_due)
+
+    def _drop_abandoned(self) -> None:
+        """Forgets waiting lanes without holders; a client could pile them up by coming and going."""
+        self._due[:] = [entry for entry in self._due if entry[2].holders]
+        heapify(self._due)
+        self._due_bound = max(_FEW_DUE, 2 * len(self._due))
 
     def _on_due(self) -> None:
         """The throttle intervals that have ended: the newest payload of each goes out."""
