@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "tickmux"
 
-VOCABULARY = frozenset({"tick", "instrument", "codec", "login", "instrument_list", "errors"})
+VOCABULARY = frozenset({"tick", "instrument", "codec", "login", "instrument_list", "errors", "contract_expiry"})
 """Modules at the root that say what things are, and the contracts; everybody may import them."""
 
 MAY_IMPORT: dict[str, set[str]] = {

@@ -32,7 +32,8 @@ class Instrument(msgspec.Struct, frozen=True, omit_defaults=True):
     `symbol` and `exchange` are OpenAlgo's names, the rest is the broker's. `token` is the broker's own
     identification as text and is unique only together with `brexchange` or the segment that it implies.
     `expiry` is `28-AUG-25` or empty, `strike` rupees or 0, `tick_size` rupees or 0. `extra` holds what only
-    this broker's codec needs (a feed token beside the order token, say).
+    this broker's codec needs (a feed token beside the order token, say). `series` is a share's series (`EQ`, `BE`)
+    or its group on BSE, where the list tells it: `SYMBOL-SERIES` is another name of what has the bare one.
     """
 
     symbol: str
@@ -47,6 +48,7 @@ class Instrument(msgspec.Struct, frozen=True, omit_defaults=True):
     instrumenttype: str = ""
     tick_size: float = 0.0
     extra: str = ""
+    series: str = ""
 
     def __hash__(self) -> int:
         # Instruments are dictionary keys on the hot path: one string's cached hash instead of twelve fields'.

@@ -2,11 +2,12 @@
 
 import sqlite3
 import time
+from datetime import date
 
 import pytest
 
 from tickmux.database import Database, EmptyList, InstrumentStore
-from tickmux.instrument import Instrument
+from tickmux.instrument import Instrument, derivative_symbol, format_expiry
 
 
 def row(symbol, exchange="NSE", token=None, **fields):
@@ -250,3 +251,53 @@ def test_two_hundred_thousand_rows_are_stored_and_searched_fast(store):
     assert store.nearest("zerodha", "NIFTY28AUG2525000PE", "NFO")[0] == "NIFTY28AUG2525000CE"
     assert store.resolve("zerodha", "NFO", "NIFTY28AUG25149999CE") is not None
     assert time.process_time() - began < 2
+
+
+def option(day, strike, kind="CE", name="NIFTY", exchange="NFO"):
+    symbol = derivative_symbol(name, day, kind, strike)
+    return row(symbol, exchange, name=name, expiry=format_expiry(day), strike=strike, instrumenttype=kind)
+
+
+CONTRACTS = [
+    option(date(2026, 12, 8), 24500.0),
+    option(date(2026, 12, 8), 24550.0, "PE"),
+    option(date(2026, 12, 15), 24550.0),
+    option(date(2026, 12, 1), 24600.0),
+    option(date(2026, 12, 8), 24550.0, name="NIFTYNXT50"),
+    option(date(2026, 12, 29), 0.0, "FUT"),
+    option(date(2026, 12, 29), 0.0, "FUT", "BANKNIFTY"),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "today", "following"),
+    [
+        ("NIFTY01DEC2624550CE", date(2026, 12, 2), "NIFTY15DEC2624550CE"),  # gone from the list
+        ("NIFTY01DEC2624600CE", date(2026, 12, 2), "NIFTY08DEC2624500CE"),  # no such strike later: the nearest
+        ("NIFTY08DEC2624500CE", date(2026, 12, 20), None),
+        ("NIFTY24NOV26FUT", date(2026, 12, 2), "NIFTY29DEC26FUT"),
+        ("NIFTY24NOV26FUT", date(2026, 12, 30), None),
+        ("SBIN", date(2026, 12, 2), None),
+    ],
+)
+def test_the_next_contract_of_the_same_kind_is_known(store, asked, today, following):
+    store.replace("zerodha", CONTRACTS)
+    assert store.next_contract("zerodha", asked, "NFO", today) == following
+
+
+def test_a_tokens_owner_is_found_in_its_segment(store):
+    store.replace("dhan", [row("A", token="1", brexchange="NSE_EQ"), row("B", "BSE", token="1", brexchange="BSE_EQ")])
+    owners = store.owners("dhan", [("BSE_EQ", "1"), ("NSE_EQ", "1"), ("NSE_EQ", "2"), ("NSE_EQ", "\0")])
+    assert [one and one.symbol for one in owners] == ["B", "A", None, None]
+
+
+def test_the_bare_names_share_answers_to_its_series_too(store):
+    share, bond = row("BETACO", series="BZ", token="9101"), row("BETACO-N1", series="N1", token="9102")
+    store.replace("zerodha", [share, bond, row("BAJAJ-AUTO", series="EQ"), row("PLAIN")])
+    assert store.resolve("zerodha", "NSE", "BETACO") == share
+    asked = store.resolve("zerodha", "NSE", "BETACO-BZ")
+    assert (asked.symbol, asked.token) == ("BETACO-BZ", "9101")
+    assert store.resolve("zerodha", "NSE", "BETACO-N1") == bond
+    assert store.resolve("zerodha", "NSE", "BAJAJ-AUTO-EQ").symbol == "BAJAJ-AUTO-EQ"
+    for unknown in ("BETACO-EQ", "BETACO-N1-N1", "BAJAJ-EQ", "PLAIN-", "PLAIN-EQ", "-EQ"):
+        assert store.resolve("zerodha", "NSE", unknown) is None

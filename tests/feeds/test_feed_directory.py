@@ -1,6 +1,7 @@
 """Which feed a user gets, with a real database and a simulated broker."""
 
 import asyncio
+from datetime import datetime, timedelta
 
 import pytest
 import uvloop
@@ -13,8 +14,10 @@ from tickmux.database.broker_sessions import BrokerSessions
 from tickmux.database.engine import Database
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import RequestError
-from tickmux.feeds.feed_directory import BrokerSource, FeedDirectory
-from tickmux.login import AnswerWanted, Field
+from tickmux.feeds.feed_directory import BrokerSource, FeedDirectory, StoredInstruments
+from tickmux.feeds.market_hours import MarketHours
+from tickmux.instrument import Instrument
+from tickmux.login import IST, AnswerWanted, Field
 from tickmux.simulator import load_simulator
 from tickmux.simulator._xts.server import APP_KEY, SECRET_KEY
 from tickmux.simulator.market.exchange import Exchange
@@ -127,5 +130,67 @@ def test_a_broker_that_asks_a_person_something_waits_for_a_login(tmp_path, monke
             assert "tickmux broker login wisdom" in feed.status.message
             world.sessions.store("bob", "wisdom", world.simulator.credentials)
             await eventually(lambda: feed.status.state in WELL, f"well, not {feed.status}")
+
+    run(main)
+
+
+FRIDAY = datetime(2026, 12, 4, 12, 0, tzinfo=IST)
+
+
+def listed(tmp_path, rows, now):
+    """A list that was stored just now, seen at another moment."""
+    settings = Settings.load({"TICKMUX_HOME": tmp_path}, environ={}, folder=tmp_path)
+    store = InstrumentStore(Database.open(settings))
+    store.replace("zerodha", rows)
+    return StoredInstruments(store, "zerodha", "tickmux instruments update zerodha", MarketHours(), lambda: now)
+
+
+def contract(symbol, expiry):
+    return Instrument(symbol, "NFO", symbol, expiry=expiry)
+
+
+def test_an_expired_contract_is_refused_whatever_the_list_says_and_the_next_one_is_named(tmp_path):
+    rows = [contract("NIFTY01DEC2624550CE", "01-DEC-26"), contract("NIFTY08DEC2624550CE", "08-DEC-26")]
+    instruments = listed(tmp_path, rows, FRIDAY)
+
+    async def main():
+        names = [("NIFTY01DEC2624550CE", "NFO"), ("NIFTY24NOV2624550CE", "NFO"), ("NIFTY08DEC2624550CE", "NFO")]
+        listed_still, gone, alive = await instruments.resolve(names)
+        for refused, day in ((listed_still, "01-DEC-26"), (gone, "24-NOV-26")):
+            assert refused.code == "SYMBOL_NOT_FOUND"
+            assert f"expired on {day}" in refused.message
+            assert "the next such contract is NIFTY08DEC2624550CE" in refused.message
+        assert alive == rows[1]
+
+    run(main)
+
+
+def test_a_contract_is_served_until_midnight_of_its_expiry_day(tmp_path):
+    rows = [contract("NIFTY04DEC26FUT", "04-DEC-26")]
+    evening, next_day = FRIDAY.replace(hour=23, minute=59), FRIDAY + timedelta(hours=12)
+
+    async def main():
+        (alive,) = await listed(tmp_path, rows, evening).resolve([("NIFTY04DEC26FUT", "NFO")])
+        (ended,) = await listed(tmp_path, rows, next_day).resolve([("NIFTY04DEC26FUT", "NFO")])
+        assert alive == rows[0]
+        assert ended.code == "SYMBOL_NOT_FOUND"
+
+    run(main)
+
+
+def test_a_list_older_than_the_last_trading_day_is_warned_of(tmp_path):
+    stored = datetime.now(IST)
+    weekday = stored.weekday()
+    saturday = stored + timedelta(days=5 - weekday)
+    monday = stored + timedelta(days=7 - weekday)
+
+    async def main():
+        rows = [contract("NIFTY29DEC26FUT", "29-DEC-26")]
+        assert await listed(tmp_path, rows, stored).warning() == ""
+        if weekday == 4:  # Friday's list is good for the weekend
+            assert await listed(tmp_path, rows, saturday).warning() == ""
+        warning = await listed(tmp_path, rows, monday).warning()
+        assert "older than the last trading day" in warning
+        assert "tickmux instruments update zerodha" in warning
 
     run(main)

@@ -149,8 +149,9 @@ def parse(
 
 
 def instrument_fields(one: Instrument) -> dict[str, Any]:
-    """An instrument as a JSON line has it: every field (`extra` only when set), whole numbers as integers."""
+    """An instrument as a JSON line has it: OpenAlgo's columns, `extra` when set, whole numbers as integers."""
     fields = msgspec.structs.asdict(one)
+    del fields["series"]
     if not fields["extra"]:
         del fields["extra"]
     return {

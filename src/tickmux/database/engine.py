@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from tickmux.config import ConfigError, Settings
 from tickmux.secrets_file import exclusive, private_folder
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration; a database that has it needs no look at the migrations."""
 
 _BUSY_SECONDS = 15

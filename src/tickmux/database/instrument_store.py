@@ -9,15 +9,18 @@ to pick one of them would show one instrument's price under another's name.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from itertools import islice
 
 import msgspec
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from tickmux.contract_expiry import parse_contract
 from tickmux.database.engine import Database
-from tickmux.instrument import EXCHANGES, Instrument
+from tickmux.database.instrument_hints import IN_USE, LAST, similar_names, successor
+from tickmux.instrument import Instrument
 
 _FIELDS = Instrument.__struct_fields__
 _COLUMNS = ", ".join(_FIELDS)
@@ -25,14 +28,7 @@ _I_COLUMNS = ", ".join(f"i.{name}" for name in _FIELDS)
 _BATCH = 5000
 _PAIRS = 500
 _MAX_QUERY = 100
-_LAST = "\U0010ffff"
-"""Sorts after every character that a symbol has: the end of a prefix's range."""
-
-_IN_USE = "FROM instrument_lists l JOIN instruments i ON i.broker = l.broker AND i.generation = l.generation"
-_ELSEWHERE = text(  # all exchanges by name: an index look-up for each, where a mere inequality reads a whole list
-    f"SELECT i.exchange {_IN_USE} WHERE l.broker = :broker AND i.symbol = :symbol "
-    f"AND i.exchange IN ({', '.join(repr(exchange) for exchange in EXCHANGES)})"
-)
+_LISTS = "SELECT broker, generation, count, ambiguous, updated FROM instrument_lists WHERE generation > 0"
 
 
 class EmptyList(ValueError):
@@ -143,24 +139,49 @@ class InstrumentStore:
         return self.resolve_many(broker, [(exchange, symbol)])[0]
 
     def resolve_many(self, broker: str, pairs: Sequence[tuple[str, str]]) -> list[Instrument | None]:
-        """The instruments of (exchange, symbol) pairs, in their order, None for those that there are not."""
-        by_exchange: dict[str, list[str]] = {}
+        """The instruments of (exchange, symbol) pairs, in their order, None for those that there are not.
+
+        A share that has the bare name is found by `NAME-SERIES` too, and is called then as it was asked for.
+        """
+        wanted: dict[str, list[str]] = {}
         for exchange, symbol in dict.fromkeys(pairs):
-            if not (exchange.isprintable() and symbol.isprintable()):
-                continue  # no name of ours, and nothing that every database would take
-            by_exchange.setdefault(exchange, []).append(symbol)
-        found: dict[tuple[str, str], Instrument] = {}
+            if exchange.isprintable() and symbol.isprintable():  # others are no name, nor for every database
+                wanted.setdefault(exchange, []).append(symbol)
         with self._database.reading() as session:
-            for exchange, symbols in by_exchange.items():
-                for batch in _chunks(symbols, _PAIRS):
-                    names = {f"s{index}": symbol for index, symbol in enumerate(batch)}
-                    query = (
-                        f"SELECT {_I_COLUMNS} {_IN_USE} WHERE l.broker = :broker "
-                        f"AND i.exchange = :exchange AND i.symbol IN ({', '.join(f':{name}' for name in names)})"
-                    )
-                    for one in _instruments(session, query, {"broker": broker, "exchange": exchange, **names}):
-                        found[one.exchange, one.symbol] = one
+            found = _named(session, broker, wanted)
+            parts = {
+                (exchange, symbol): symbol.rpartition("-")
+                for exchange, symbols in wanted.items()
+                for symbol in symbols
+                if (exchange, symbol) not in found and "-" in symbol
+            }
+            bare: dict[str, list[str]] = {}
+            for (exchange, _), (name, _, _) in parts.items():
+                bare.setdefault(exchange, []).append(name)
+            bearers = _named(session, broker, bare) if bare else {}
+        for (exchange, symbol), (name, _, series) in parts.items():
+            bearer = bearers.get((exchange, name))
+            if bearer is not None and bearer.series == series != "" and not name.endswith(f"-{series}"):
+                found[exchange, symbol] = msgspec.structs.replace(bearer, symbol=symbol)
         return [found.get(pair) for pair in pairs]
+
+    def owners(self, broker: str, keys: Sequence[tuple[str, str]]) -> list[Instrument | None]:
+        """Whose the tokens are in the list in use, by (brexchange, token); None for those that nobody has.
+
+        The instrument has the name that the list gives it. A feed must not serve a token to another name.
+        """
+        found: dict[tuple[str, str], Instrument] = {}
+        tokens = [token for token in dict.fromkeys(token for _, token in keys) if token.isprintable()]
+        with self._database.reading() as session:
+            for batch in _chunks(tokens, _PAIRS):
+                names = {f"t{index}": token for index, token in enumerate(batch)}
+                query = (
+                    f"SELECT {_I_COLUMNS} {IN_USE} WHERE l.broker = :broker "
+                    f"AND i.token IN ({', '.join(f':{name}' for name in names)})"
+                )
+                for one in _instruments(session, query, {"broker": broker, **names}):
+                    found[one.brexchange, one.token] = one
+        return [found.get(key) for key in keys]
 
     def nearest(self, broker: str, symbol: str, exchange: str, limit: int = 5) -> list[str]:
         """Names that may have been meant: the symbol on other exchanges (`NSE_INDEX:NIFTY`), then similar symbols
@@ -168,11 +189,19 @@ class InstrumentStore:
         if not (symbol.isprintable() and exchange.isprintable()):
             return []
         with self._database.reading() as session:
-            elsewhere = session.execute(_ELSEWHERE, {"broker": broker, "symbol": symbol})
-            names = [f"{other}:{symbol}" for other in sorted(elsewhere.scalars()) if other != exchange]
-            similar = _similar(session, broker, symbol, exchange)
-        ranked = sorted((-_likeness(symbol, other), other) for other in similar)
-        return [*names, *(other for likeness, other in ranked if likeness <= -0.5)][:limit]
+            return list(islice(similar_names(session, broker, symbol, exchange), limit))
+
+    def next_contract(self, broker: str, symbol: str, exchange: str, today: date) -> str | None:
+        """The symbol of the next listed contract of the same kind: same underlying, right and strike (where the
+        next expiry does not have it, the nearest), later than `symbol`'s and not over before `today` (in India).
+
+        None for what is no contract's symbol, and where none follows.
+        """
+        contract = parse_contract(symbol)
+        if contract is None or not exchange.isprintable() or not symbol.isprintable():
+            return None
+        with self._database.reading() as session:
+            return successor(session, broker, contract, exchange, today)
 
     def search(self, broker: str, query: str, exchange: str | None = None, limit: int = 50) -> list[Instrument]:
         """Instruments whose symbol or name has every word of `query`, in any case.
@@ -186,12 +215,12 @@ class InstrumentStore:
         whole = "".join(words)
         where = "l.broker = :broker" + (" AND i.exchange = :exchange" if exchange else "")
         scope: dict[str, object] = {
-            "broker": broker, "exchange": exchange or "", "limit": limit, "whole": whole, "high": whole + _LAST,
+            "broker": broker, "exchange": exchange or "", "limit": limit, "whole": whole, "high": whole + LAST,
         }  # fmt: skip
         with self._database.reading() as session:
             found = _instruments(
                 session,
-                f"SELECT {_I_COLUMNS} {_IN_USE} WHERE {where} "
+                f"SELECT {_I_COLUMNS} {IN_USE} WHERE {where} "
                 "AND i.symbol >= :whole AND i.symbol < :high "
                 "ORDER BY length(i.symbol), i.symbol, i.exchange LIMIT :limit",
                 scope,
@@ -211,7 +240,7 @@ class InstrumentStore:
         scope |= {"first": f"{_literal(' '.join(words))}%", "later": f"% {_literal(' '.join(words))}%"}
         return _instruments(
             session,
-            f"SELECT {_I_COLUMNS} {_IN_USE} WHERE {where} AND {' AND '.join(conditions)} "
+            f"SELECT {_I_COLUMNS} {IN_USE} WHERE {where} AND {' AND '.join(conditions)} "
             "AND NOT (i.symbol >= :whole AND i.symbol < :high) "
             "ORDER BY CASE WHEN upper(i.name) LIKE :first ESCAPE '!' THEN 0 "
             "WHEN upper(i.name) LIKE :later ESCAPE '!' THEN 1 ELSE 2 END, "
@@ -227,22 +256,21 @@ class InstrumentStore:
         return info.count if info else 0
 
     def generation(self, broker: str) -> int:
-        """A number that changes with every new list; 0 without one. Cheap: one row by its key."""
+        """A number that changes with every new list; 0 without one."""
         info = self.info(broker)
         return info.generation if info else 0
 
     def info(self, broker: str) -> ListInfo | None:
         """About the broker's list, or None when there is none yet."""
-        return next((info for info in self.lists() if info.broker == broker), None)
+        query = text(f"{_LISTS} AND broker = :broker")
+        with self._database.reading() as session:
+            row = session.execute(query, {"broker": broker}).one_or_none()
+        return ListInfo(*row) if row is not None else None
 
     def lists(self) -> list[ListInfo]:
         """All lists in use, by broker."""
-        query = text(
-            "SELECT broker, generation, count, ambiguous, updated FROM instrument_lists WHERE generation > 0 "
-            "ORDER BY broker"
-        )
         with self._database.reading() as session:
-            return [ListInfo(*row) for row in session.execute(query)]
+            return [ListInfo(*row) for row in session.execute(text(f"{_LISTS} ORDER BY broker"))]
 
 
 def _insert(connection: Connection) -> str:
@@ -279,31 +307,19 @@ def _remove_duplicates(connection: Connection, scope: dict[str, object]) -> int:
     return ambiguous
 
 
-def _similar(session: Session, broker: str, symbol: str, exchange: str) -> set[str]:
-    """About a hundred symbols around `symbol`: its neighbours in the alphabet, and some that begin like it."""
-    query = f"SELECT i.symbol {_IN_USE} WHERE l.broker = :broker AND i.exchange = :exchange AND"
-    scope = {"broker": broker, "exchange": exchange}
-    found: set[str] = set()
-    for condition in (">= :symbol ORDER BY i.symbol", "< :symbol ORDER BY i.symbol DESC"):
-        rows = session.execute(text(f"{query} i.symbol {condition} LIMIT 12"), {**scope, "symbol": symbol})
-        found.update(rows.scalars())
-    begins = text(f"{query} i.symbol >= :low AND i.symbol < :high ORDER BY i.symbol LIMIT 40")
-    for length in (4, 2):
-        prefix = symbol[:length]
-        found.update(session.execute(begins, {**scope, "low": prefix, "high": prefix + _LAST}).scalars())
+def _named(session: Session, broker: str, wanted: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Instrument]:
+    """(exchange, symbol) -> instrument, for the symbols that each exchange has."""
+    found: dict[tuple[str, str], Instrument] = {}
+    for exchange, symbols in wanted.items():
+        for batch in _chunks(symbols, _PAIRS):
+            names = {f"s{index}": symbol for index, symbol in enumerate(batch)}
+            query = (
+                f"SELECT {_I_COLUMNS} {IN_USE} WHERE l.broker = :broker "
+                f"AND i.exchange = :exchange AND i.symbol IN ({', '.join(f':{name}' for name in names)})"
+            )
+            for one in _instruments(session, query, {"broker": broker, "exchange": exchange, **names}):
+                found[one.exchange, one.symbol] = one
     return found
-
-
-def _likeness(one: str, other: str) -> float:
-    """0 to 1: how much of both is a common beginning and, after that, a common end."""
-    shorter = min(len(one), len(other))
-    head = 0
-    while head < shorter and one[head] == other[head]:
-        head += 1
-    tail = 0
-    while tail < shorter - head and one[-1 - tail] == other[-1 - tail]:
-        tail += 1
-    return (head + tail) / max(len(one), len(other), 1)
 
 
 def _instruments(session: Session, query: str, scope: dict[str, object]) -> list[Instrument]:

@@ -89,6 +89,7 @@ class InstrumentRow(Base):
     __table_args__ = (
         Index(None, "broker", "generation", "exchange", "symbol"),
         Index(None, "broker", "generation", "symbol"),
+        Index(None, "broker", "generation", "token"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -106,6 +107,7 @@ class InstrumentRow(Base):
     instrumenttype: Mapped[str]
     tick_size: Mapped[float]
     extra: Mapped[str]
+    series: Mapped[str] = mapped_column(server_default="")
 
 
 class InstrumentListRow(Base):

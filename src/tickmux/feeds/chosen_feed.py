@@ -253,7 +253,7 @@ class ChosenSource:
             load_broker(choice.broker).adapter(simulator.urls),
             f"simulator:{user}",
             self._endpoint,
-            StoredInstruments(self._store, simulated_list(choice.broker), "tickmux serve --simulate"),
+            StoredInstruments(self._store, simulated_list(choice.broker), "tickmux serve --simulate", None),
             present,
             MarketHours(always_open=True),
         )

@@ -6,13 +6,14 @@ the bus. Owns the feeds that it makes.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import httpx
 
 from tickmux.codec import Credentials
 from tickmux.config import Settings
+from tickmux.contract_expiry import has_ended, parse_contract
 from tickmux.database.broker_sessions import BrokerSessions, SessionUnreadable
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import ErrorCode, RequestError
@@ -20,8 +21,8 @@ from tickmux.feeds.external_feed import ExternalFeed
 from tickmux.feeds.local_feed import LocalFeed, Renewer
 from tickmux.feeds.market_hours import MarketHours
 from tickmux.feeds.remote.remote_feed import FeedLink, RemoteFeed
-from tickmux.instrument import Instrument
-from tickmux.login import AnswerWanted, LoginFailed, LoginKind
+from tickmux.instrument import Instrument, format_expiry
+from tickmux.login import IST, AnswerWanted, LoginFailed, LoginKind
 from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
 from tickmux.websocket_proxy.broker_factory import Broker, UnknownBroker, load_broker
@@ -92,12 +93,24 @@ class FeedDirectory(Generic[F]):
 
 
 class StoredInstruments:
-    """A broker's instrument list in the database, looked up in a thread: SQLite blocks."""
+    """A broker's instrument list in the database, looked up in a thread: SQLite blocks.
 
-    def __init__(self, store: InstrumentStore, name: str, update_with: str) -> None:
+    `update_with` is the command that renews it; `hours` tell when a list is too old, None for one that never is.
+    """
+
+    def __init__(
+        self,
+        store: InstrumentStore,
+        name: str,
+        update_with: str,
+        hours: MarketHours | None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._store = store
         self._name = name
         self._update_with = update_with
+        self._hours = hours
+        self._now = now
 
     async def resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
         return await asyncio.to_thread(self._resolve, wants)
@@ -105,23 +118,53 @@ class StoredInstruments:
     async def generation(self) -> int:
         return await asyncio.to_thread(self._store.generation, self._name)
 
+    async def owners(self, keys: Sequence[tuple[str, str]]) -> list[Instrument | None]:
+        """Whose the tokens are now, by (brexchange, token); None for those that nobody has."""
+        return await asyncio.to_thread(self._store.owners, self._name, keys)
+
+    async def warning(self) -> str:
+        """What is wrong with the list's age, and what to do; empty for one of the last trading day."""
+        return await asyncio.to_thread(self._warning)
+
+    def _warning(self) -> str:
+        info = self._store.info(self._name)
+        if info is None or self._hours is None:
+            return ""
+        day = datetime.fromtimestamp(info.updated, IST).date()
+        if day >= self._hours.last_trading_day(self._now()):
+            return ""
+        return (
+            f"the instrument list is of {format_expiry(day)}, older than the last trading day: contracts may be "
+            f"missing and tokens may be others' by now; run `{self._update_with}`"
+        )
+
     def _resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
         pairs = [(exchange, symbol) for symbol, exchange in wants]
         found = self._store.resolve_many(self._name, pairs)
         hints = iter(range(_HINTS))
+        now = self._now().astimezone(IST)
         return [
-            instrument or self._unknown(symbol, exchange, with_hint=next(hints, None) is not None)
+            instrument
+            if instrument is not None and not has_ended(instrument, now)
+            else self._refusal(symbol, exchange, now.date(), with_hint=next(hints, None) is not None)
             for (symbol, exchange), instrument in zip(wants, found, strict=True)
         ]
 
-    def _unknown(self, symbol: str, exchange: str, *, with_hint: bool) -> RequestError:
+    def _refusal(self, symbol: str, exchange: str, today: date, *, with_hint: bool) -> RequestError:
         if not self._store.count(self._name):
             hint = f"the instrument list is empty: run `{self._update_with}`"
         elif not with_hint:
             hint = "see `tickmux instruments search`"
+        elif (following := self._store.next_contract(self._name, symbol, exchange, today)) is not None:
+            hint = f"the next such contract is {following}"
         else:
             near = self._store.nearest(self._name, symbol, exchange)
             hint = f"did you mean {', '.join(near)}?" if near else "nothing similar is listed"
+        contract = parse_contract(symbol)
+        if contract is not None and contract.expiry < today:
+            return RequestError(
+                ErrorCode.SYMBOL_NOT_FOUND, f"{symbol} expired on {format_expiry(contract.expiry)}; {hint}"
+            )
         return RequestError(ErrorCode.SYMBOL_NOT_FOUND, f"{symbol} is not listed on {exchange}; {hint}")
 
 
@@ -156,14 +199,15 @@ class BrokerSource:
             broker = load_broker(name)
         except UnknownBroker as error:
             raise RequestError(ErrorCode.BROKER_INIT_ERROR, str(error)) from None
+        hours = MarketHours(self._settings.market_holidays)
         return make_local_feed(
             self._settings,
             broker.adapter(self._settings.urls(name)),
             user,
             endpoint,
-            StoredInstruments(self._store, name, f"tickmux instruments update {name}"),
+            StoredInstruments(self._store, name, f"tickmux instruments update {name}", hours),
             self._provider(name, user),
-            MarketHours(self._settings.market_holidays),
+            hours,
             self._renewer(broker, user) if broker.login.kind == LoginKind.KEYS else None,
         )
 
@@ -217,7 +261,7 @@ class SimulatedSource:
             load_broker(simulator.name).adapter(simulator.urls),
             account,
             endpoint,
-            StoredInstruments(self._store, simulated_list(simulator.name), "tickmux serve --simulate"),
+            StoredInstruments(self._store, simulated_list(simulator.name), "tickmux serve --simulate", None),
             present,
             MarketHours(always_open=True),
         )

@@ -56,6 +56,12 @@ class Instruments(Protocol):
     async def generation(self) -> int:
         """Changes whenever the broker's instrument list has been replaced."""
 
+    async def owners(self, keys: Sequence[tuple[str, str]]) -> list[Instrument | None]:
+        """Whose the tokens are in the list in use, by (brexchange, token); None for those that nobody has."""
+
+    async def warning(self) -> str:
+        """What is wrong with the list's age, for the feed's status; empty for a list of the last trading day."""
+
 
 CredentialsProvider = Callable[[], Awaitable[Credentials | None]]
 """The broker session as it is stored now; asked at every connect attempt, None when there is none."""

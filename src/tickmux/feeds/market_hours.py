@@ -1,7 +1,7 @@
 """When an exchange trades, so that a quiet evening is not taken for a dead feed; pure."""
 
 from collections.abc import Collection, Iterable
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 
 from tickmux.login import IST
 
@@ -35,7 +35,7 @@ class MarketHours:
         if self._always_open or exchange in ("CRYPTO", "GLOBAL_INDEX"):
             return True
         local = when.astimezone(IST)
-        if local.weekday() >= 5 or local.date() in self._holidays:
+        if not self.is_trading_day(local.date()):
             return False
         opens, closes = _HOURS.get(exchange, _ALWAYS)
         return opens <= local.time() < closes
@@ -46,6 +46,17 @@ class MarketHours:
             return False
         in_auction = _HOURS.get(exchange) is _EQUITY and when.astimezone(IST).time() < _AUCTION_UNTIL
         return self._always_open or not in_auction
+
+    def is_trading_day(self, day: date) -> bool:
+        """Whether the exchanges trade on that day in India."""
+        return self._always_open or (day.weekday() < 5 and day not in self._holidays)
+
+    def last_trading_day(self, when: datetime) -> date:
+        """The newest trading day in India that has begun at `when` (aware), its own included."""
+        day = when.astimezone(IST).date()
+        while not self.is_trading_day(day):
+            day -= timedelta(days=1)
+        return day
 
     def any_open(self, exchanges: Iterable[str], when: datetime) -> bool:
         return any(self.is_open(exchange, when) for exchange in exchanges)
