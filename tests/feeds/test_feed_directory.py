@@ -58,7 +58,7 @@ class World:
         self.bus = BusSubscriber(
             "127.0.0.1", 0, high_water_mark=1000, on_message=lambda *_: None, on_drained=lambda: None
         )
-        self.bus.start(asyncio.get_running_loop())
+        self.bus.start()
         source = BrokerSource(settings, self.sessions, store, None)
         self.directory = FeedDirectory(source, lambda: self.bus.local_endpoint)
         self.market = asyncio.create_task(self.simulator.exchange.run())

@@ -6,7 +6,7 @@ import pytest
 import uvloop
 import zmq
 
-from support.servers import eventually
+from support.servers import PATIENCE, eventually
 from tickmux.websocket_proxy.bus import BusPublisher, BusSubscriber, unpack_batch
 from tickmux.websocket_proxy.port_check import PortTaken
 
@@ -31,7 +31,7 @@ class Receiver:
         self.drains += 1
 
     def start(self):
-        self.bus.start(asyncio.get_running_loop())
+        self.bus.start()
 
 
 def publisher(receiver, feed="f:a", mark=100_000):
@@ -65,6 +65,102 @@ def test_a_publisher_is_not_ready_before_the_proxy_polls():
         assert await source.wait_ready(5)
         source.close()
         receiver.bus.close()
+
+    run(main)
+
+
+def test_all_who_wait_for_the_bus_hear_that_it_is_there():
+    async def main():
+        receiver = Receiver()
+        source = BusPublisher(receiver.bus.local_endpoint, "f:a", high_water_mark=10)
+        early = [asyncio.create_task(source.wait_ready(PATIENCE)) for _ in range(5)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in early)
+        receiver.start()
+        late = [asyncio.create_task(source.wait_ready(PATIENCE)) for _ in range(5)]
+        assert all(await asyncio.wait_for(asyncio.gather(*early, *late), PATIENCE / 2))
+        assert await source.wait_ready(0)
+        source.close()
+        receiver.bus.close()
+
+    run(main)
+
+
+def test_one_who_stops_waiting_takes_nothing_from_the_others():
+    async def main():
+        receiver = Receiver()
+        source = BusPublisher(receiver.bus.local_endpoint, "f:a", high_water_mark=10)
+        first, second = [asyncio.create_task(source.wait_ready(PATIENCE)) for _ in range(2)]
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        receiver.start()
+        assert await asyncio.wait_for(second, PATIENCE / 2)
+        source.close()
+        receiver.bus.close()
+
+    run(main)
+
+
+def test_what_is_sent_while_somebody_waits_takes_no_wake_up_from_him():
+    async def main():
+        receiver = Receiver()
+        source = BusPublisher(receiver.bus.local_endpoint, "f:a", high_water_mark=10)
+        waiting = asyncio.create_task(source.wait_ready(PATIENCE))
+        await asyncio.sleep(0)
+        receiver.start()
+        for _ in range(100):  # each takes notice of what has arrived, and so may take the edge away
+            source.send([b"t", b"1"])
+        assert await asyncio.wait_for(waiting, PATIENCE / 2)
+        source.close()
+        receiver.bus.close()
+
+    run(main)
+
+
+def test_a_publisher_whose_bus_has_gone_is_not_ready_until_it_is_back():
+    async def main():
+        receiver = Receiver()
+        receiver.start()
+        source = publisher(receiver)
+        assert await source.wait_ready(PATIENCE)
+        port = receiver.bus.port
+        receiver.bus.close()
+        while await source.wait_ready(0):
+            await asyncio.sleep(0)
+        source.send([b"t", b"old"])
+        back = Receiver(port=port)
+        back.start()
+        assert await source.wait_ready(PATIENCE)
+        source.send([b"t", b"new"])
+        await eventually(lambda: back.messages)
+        assert [unpack_batch(body) for _, body in back.messages] == [[b"t", b"new"]], (
+            "nobody gets what was sent to nobody"
+        )
+        source.close()
+        back.bus.close()
+
+    run(main)
+
+
+def test_a_bus_that_is_closed_with_messages_waiting_reads_no_more():
+    async def main():
+        receiver = Receiver()
+        receiver.start()
+        source = BusPublisher(receiver.bus.local_endpoint, "f:a", high_water_mark=10_000)
+        assert await source.wait_ready(PATIENCE)
+        for _ in range(4 * BusSubscriber.DRAIN):
+            source.send([b"t", b"1"])
+        errors = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+        await eventually(lambda: receiver.messages, "the first drain")
+        receiver.bus.close()
+        seen = len(receiver.messages)
+        assert seen < 4 * BusSubscriber.DRAIN
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert (len(receiver.messages), errors) == (seen, [])
+        source.close()
 
     run(main)
 
@@ -129,6 +225,10 @@ def test_a_taken_bus_port_is_named():
         with pytest.raises(PortTaken) as taken:
             Receiver(port=receiver.bus.port)
         assert "ZMQ_PORT" in str(taken.value)
+        open_sockets = len(zmq.Context.instance()._sockets)
+        with pytest.raises(PortTaken):
+            Receiver(port=receiver.bus.port)
+        assert len(zmq.Context.instance()._sockets) == open_sockets, "a refused bus leaves nothing behind"
         receiver.bus.close()
 
     run(main)

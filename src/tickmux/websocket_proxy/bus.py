@@ -16,6 +16,7 @@ import msgspec
 import zmq
 
 from tickmux.websocket_proxy.port_check import PortTaken, describe_taken
+from tickmux.websocket_proxy.zmq_wakeup import Wakeup
 
 BATCH_MARK = b"\0"
 _local_numbers = count()
@@ -51,23 +52,35 @@ class BusPublisher:
         self._socket.setsockopt(zmq.LINGER, 0)
         # Without this a full queue drops silently; with it `send` says so, and the drop can be counted.
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+        # A lost connection is a lost subscriber: nothing is queued meanwhile, to go out late as if it were new.
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._socket.connect(endpoint)
         self._topic = batch_topic(feed_id)
-        self._ready = False
+        self._ready = asyncio.Event()
+        """Set while somebody takes this publisher's topics; set and cleared in one place, for all who wait."""
+        self._waiting = 0
+        self._wakeup: Wakeup | None = None
         self.sent = 0
         self.dropped = 0
         """Ticks that found the queue full."""
 
     async def wait_ready(self, timeout: float) -> bool:
-        """Waits until a subscriber has taken this publisher's topics; what is sent earlier reaches nobody."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not self._ready:
-                    self._read_subscriptions()
-                    if not self._ready:
-                        await _readable(self._socket)
-        except TimeoutError:
-            return False
+        """Waits until a subscriber has taken this publisher's topics; what is sent earlier reaches nobody.
+
+        Any number may wait at a time, and may be cancelled.
+        """
+        if self._wakeup is None:
+            self._wakeup = Wakeup(self._socket, self._read_subscriptions)
+        self._read_subscriptions()
+        if not self._ready.is_set():
+            self._waiting += 1
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._ready.wait()
+            except TimeoutError:
+                return False
+            finally:
+                self._waiting -= 1
         return True
 
     def send(self, parts: Sequence[bytes]) -> None:
@@ -78,14 +91,21 @@ class BusPublisher:
             self.sent += len(parts) // 2
         except zmq.Again:
             self.dropped += len(parts) // 2
+        if self._waiting and self._wakeup is not None:
+            self._wakeup.again()  # this send may have used up the edge that tells of the subscription
 
     def close(self) -> None:
+        if self._wakeup is not None:
+            self._wakeup.close()
+            self._wakeup = None
         self._socket.close(0)
 
     def _read_subscriptions(self) -> None:
         while int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             if self._socket.recv(zmq.NOBLOCK)[:1] == b"\x01":
-                self._ready = True
+                self._ready.set()
+            else:  # the bus has gone
+                self._ready.clear()
 
 
 class BusSubscriber:
@@ -124,7 +144,7 @@ class BusSubscriber:
         self._socket.bind(self.local_endpoint)
         self._on_message = on_message
         self._on_drained = on_drained
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wakeup: Wakeup | None = None
         self.malformed = 0
         """Messages that had not two parts."""
 
@@ -132,21 +152,17 @@ class BusSubscriber:
     def port(self) -> int:
         return int(self.endpoint.rpartition(":")[2])
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Polls from now on; only then do connecting publishers hear what is subscribed."""
-        self._loop = loop
-        loop.add_reader(self._socket.FD, self._drain)
-        loop.call_soon(self._drain)
+    def start(self) -> None:
+        """Polls from now on, in the running loop; only then do connecting publishers hear what is subscribed."""
+        self._wakeup = Wakeup(self._socket, self._drain)
 
     def close(self) -> None:
-        if self._loop is not None:
-            self._loop.remove_reader(self._socket.FD)
-            self._loop = None
+        if self._wakeup is not None:
+            self._wakeup.close()
+            self._wakeup = None
         self._socket.close(0)
 
     def _drain(self) -> None:
-        if self._loop is None:
-            return
         receive, option, on_message = self._socket.recv, self._socket.getsockopt, self._on_message
         emptied = False
         try:
@@ -164,21 +180,11 @@ class BusSubscriber:
             emptied = True
         finally:
             # Whatever has ended the loop: the descriptor says nothing of messages that wait already.
-            if not emptied:
-                self._loop.call_soon(self._drain)
+            if not emptied and self._wakeup is not None:
+                self._wakeup.again()
             self._on_drained()
 
     def _skip_rest(self) -> None:
         self.malformed += 1
         while self._socket.getsockopt(zmq.RCVMORE):
             self._socket.recv(zmq.NOBLOCK)
-
-
-async def _readable(socket: zmq.Socket[bytes]) -> None:
-    loop = asyncio.get_running_loop()
-    woken = asyncio.Event()
-    loop.add_reader(socket.FD, woken.set)
-    try:
-        await woken.wait()
-    finally:
-        loop.remove_reader(socket.FD)

@@ -79,7 +79,7 @@ class WebSocketProxy:
             on_message=self.dispatcher.on_message,
             on_drained=self.dispatcher.flush,
         )
-        self.bus.start(loop)
+        self.bus.start()
         self._server = await picows.ws_create_server(
             self._accept,
             self.host,

@@ -4,6 +4,8 @@ import asyncio
 
 import zmq
 
+from tickmux.websocket_proxy.zmq_wakeup import Wakeup
+
 
 class FeedSocket:
     """Owns the socket. Sending never waits: what cannot go out now is not sent."""
@@ -11,8 +13,7 @@ class FeedSocket:
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
         self._woken = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(socket.FD, self._woken.set)
+        self._wakeup = Wakeup(socket, self._woken.set)
 
     async def receive(self) -> list[bytes]:
         """The parts of the next message."""
@@ -35,5 +36,5 @@ class FeedSocket:
         return True
 
     def close(self, linger_ms: int = 0) -> None:
-        self._loop.remove_reader(self._socket.FD)
+        self._wakeup.close()
         self._socket.close(linger_ms)
