@@ -27,7 +27,7 @@ PUT_TOGETHER: dict[str, set[str]] = {
 }
 """Modules that stand where users look for them, and know more than their package."""
 
-LEAVES = frozenset({"secrets_file"})
+LEAVES = frozenset({"secrets_file", "owned_task"})
 """Modules at the root that import nothing of ours."""
 
 

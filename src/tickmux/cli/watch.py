@@ -19,6 +19,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tickmux import owned_task
 from tickmux.cli.outcome import Failed, Misused, Refused
 from tickmux.config import Settings
 from tickmux.errors import RequestError
@@ -195,13 +196,17 @@ async def _show(
     ends: float | None,
 ) -> None:
     """Redraws the table until the connection ends, or the time is up."""
-    gone = asyncio.ensure_future(transport.wait_disconnected())
+    gone = owned_task.start(_gone(transport), "end of the connection")
     while not gone.done() and (ends is None or time.monotonic() < ends):
         live.update(_screen(session, rows, mode, live.console.width))
         await asyncio.wait([gone], timeout=1 / _REFRESH)
     live.update(_screen(session, rows, mode, live.console.width))
     transport.disconnect(False)
     await asyncio.wait([gone])
+
+
+async def _gone(transport: WSTransport) -> None:
+    await transport.wait_disconnected()
 
 
 def _screen(session: _Watch, rows: dict[tuple[str, str], _Row], mode: Mode, width: int) -> Group:

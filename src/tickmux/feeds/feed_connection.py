@@ -21,6 +21,7 @@ from typing import Protocol
 
 import httpx
 
+from tickmux import owned_task
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame, HttpRequest
 from tickmux.feeds.backoff import Backoff
 from tickmux.feeds.upstream import Closed, HandshakeRefused, Link, OnAlive, OnMessage, connect
@@ -177,15 +178,15 @@ class FeedConnection:
 
     def start(self, after: Collection[asyncio.Task[None]] = ()) -> None:
         """Begins, once the connections that `after` is closing have gone."""
-        self._task = asyncio.get_running_loop().create_task(self._run(after), name=repr(self))
+        self._task = owned_task.start(
+            self._run(after), f"connection {self.host.adapter.name}/{self.channel_name}#{self.number}"
+        )
 
     async def stop(self) -> None:
         """Ends the session in good order; returns within two seconds."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await owned_task.end(task)
             with suppress(httpx.HTTPError, TimeoutError):
                 async with asyncio.timeout(_FAREWELL):
                     for request in self._farewell:
@@ -328,7 +329,7 @@ class FeedConnection:
             await asyncio.sleep(0)
             return
         gap = bool(self._outbox)  # between two frames new wishes have to wait for their turn
-        waiter = asyncio.ensure_future(self._changed.wait()) if not gap else None
+        waiter = owned_task.start(self._changed.wait(), "wake-up") if not gap else None
         watched: set[asyncio.Future[object]] = {link.closed}  # type: ignore[arg-type]
         if waiter is not None:
             watched.add(waiter)  # type: ignore[arg-type]

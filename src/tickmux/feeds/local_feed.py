@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import httpx
 import msgspec
 
+from tickmux import owned_task
 from tickmux.codec import Credentials
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.data_quality import DataQuality
@@ -134,7 +135,7 @@ class LocalFeed:
         self._generation = -1
         self._stopped = False
         self._status = FeedStatus(FeedState.CONNECTING, epoch_ms(), "connects with the first subscription", 0)
-        self._watcher = asyncio.get_running_loop().create_task(self._watch(), name=f"feed {self.id}")
+        self._watcher = owned_task.keep_running(self._watch, f"watch over {self.id}")
 
     def __repr__(self) -> str:
         return f"<LocalFeed {self.id} {self._status.state}, {len(self._demand)} instruments>"
@@ -216,9 +217,7 @@ class LocalFeed:
 
     async def stop(self) -> None:
         self._stopped = True
-        self._watcher.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._watcher
+        await owned_task.end(self._watcher)
         await self.pool.stop()
         await self.http.aclose()
         self._set_status(FeedState.STOPPED, "")

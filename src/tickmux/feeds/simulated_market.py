@@ -5,6 +5,7 @@ Owns the exchange's task and the simulator's servers.
 
 import asyncio
 
+from tickmux import owned_task
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.feeds.feed_directory import simulated_list
 from tickmux.simulator import load_simulator
@@ -32,13 +33,11 @@ class SimulatedMarket:
     def run(self) -> None:
         """Sets the market in motion (again)."""
         if self.task is None or self.task.done():
-            self.task = asyncio.create_task(self._exchange.run(), name="simulated exchange")
+            self.task = owned_task.keep_running(self._exchange.run, "simulated exchange")
 
     async def rest(self) -> None:
         """Lets the market stand still, at no cost, until `run`."""
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.wait([self.task])
+        await owned_task.end(self.task)
 
     async def stop(self) -> None:
         await self.rest()

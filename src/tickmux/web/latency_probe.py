@@ -13,6 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import NamedTuple, cast
 
+from tickmux import owned_task
 from tickmux.tick import Mode
 from tickmux.web.shapes import Latency
 from tickmux.websocket_proxy.bus import BusPublisher
@@ -80,7 +81,7 @@ class LatencyProbe:
 
     def _start(self) -> None:
         if not self.running:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="latency probe")
+            self._task = owned_task.start(self._run(), "latency probe")
 
     async def _run(self) -> None:
         bus = self._proxy.bus

@@ -17,6 +17,7 @@ from typing import Any
 import picows
 from picows import WSFrame, WSMsgType, WSTransport
 
+from tickmux import owned_task
 from tickmux.errors import CloseCode, ErrorCode, RequestError
 from tickmux.websocket_proxy.client_subscriptions import ClientSubscriptions
 from tickmux.websocket_proxy.feed import Feed
@@ -223,7 +224,7 @@ class ClientSession(picows.WSListener):
         self._inbox.append(message)
         self._inbox_bytes += len(message)
         if self._worker is None:
-            self._worker = self._loop.create_task(self._work())
+            self._worker = owned_task.start(self._work(), "requests of a client")
 
     def _within_rate(self) -> bool:
         now = self._loop.time()

@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from tickmux import owned_task
 from tickmux.errors import CapacityExceeded, ErrorCode, RequestError
 from tickmux.instrument import Instrument
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter, Channel, Stream
@@ -175,6 +176,6 @@ class ConnectionPool(Generic[ConnectionT]):
         connection.drop(instrument)
         if not connection.wanted:
             del self._connections[channel][connection.number]
-            task = asyncio.get_running_loop().create_task(connection.stop())
+            task = owned_task.start(connection.stop(), f"stop {connection!r}")
             self._closing[channel].add(task)
             task.add_done_callback(self._closing[channel].discard)

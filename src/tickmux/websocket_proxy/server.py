@@ -5,7 +5,6 @@ Bounded by `Limits`. It is the `SessionHost` of its clients' sessions.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from itertools import count
 import picows
 from picows import WSListener, WSUpgradeRequest
 
+from tickmux import owned_task
 from tickmux.errors import CloseCode
 from tickmux.websocket_proxy.bus import BusSubscriber
 from tickmux.websocket_proxy.client_session import ClientSession
@@ -22,8 +22,6 @@ from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.port_check import check_port
 from tickmux.websocket_proxy.session_host import Limits, ProxyCounters
 from tickmux.websocket_proxy.subscription_index import SubscriptionIndex
-
-log = logging.getLogger(__name__)
 
 _SWEEP_INTERVAL = 1.0
 _LOST_ROUNDS = 10
@@ -71,7 +69,6 @@ class WebSocketProxy:
         zmq_host, zmq_port, high_water_mark = self._bus_address
         check_port("WEBSOCKET_PORT", self.host, self.port)
         check_port("ZMQ_PORT", zmq_host, zmq_port)
-        loop = asyncio.get_running_loop()
         self.bus = BusSubscriber(
             zmq_host,
             zmq_port,
@@ -92,22 +89,19 @@ class WebSocketProxy:
             backlog=1024,
         )
         self.port = self._server.sockets[0].getsockname()[1]
-        self._sweeper = loop.create_task(self._sweep())
+        self._sweeper = owned_task.keep_running(self._sweep, "sweep of slow clients")
 
     async def stop(self) -> None:
         """Says goodbye to all clients and frees the ports, within two seconds."""
         if self._server is not None:
             self._server.close()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sweeper
+        await owned_task.end(self._sweeper)
         for client in tuple(self.clients):
             client.close(CloseCode.GOING_AWAY, "the server is shutting down")
         with suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_TIMEOUT):
                 while self.clients or self._farewells:
-                    await asyncio.wait([*self._farewells, asyncio.ensure_future(asyncio.sleep(0.01))])
+                    await asyncio.wait([*self._farewells, owned_task.start(asyncio.sleep(0.01), "pause")])
         self.dispatcher.close()
         if self.bus is not None:
             self.bus.close()
@@ -125,7 +119,7 @@ class WebSocketProxy:
     def forget(self, client: ClientSession) -> None:
         """A client has gone: what it held is given back."""
         self.clients.discard(client)
-        task = asyncio.get_running_loop().create_task(client.farewell())
+        task = owned_task.start(client.farewell(), "farewell of a client")
         self._farewells.add(task)
         task.add_done_callback(self._farewells.discard)
 

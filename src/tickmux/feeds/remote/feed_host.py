@@ -8,11 +8,12 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from functools import partial
 
 import msgspec
 import zmq
 
+from tickmux import owned_task
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.local_feed import LocalFeed
 from tickmux.feeds.remote import feed_wire as wire
@@ -71,22 +72,16 @@ class FeedHost:
             raise
         self.endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._socket = FeedSocket(socket)
-        self._reader = asyncio.get_running_loop().create_task(self._read(self._socket), name="feed host")
+        self._reader = owned_task.keep_running(partial(self._read, self._socket), "feed host")
 
     async def stop(self) -> None:
         """Tells the proxies, and gives back what they hold."""
-        if self._reader is not None:
-            self._reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reader
+        await owned_task.end(self._reader)
         for proxy in tuple(self._proxies.values()):
             for feed in proxy.feeds.values():
                 gone = FeedStatus(FeedState.STOPPED, feed.status.since, "", 0)
                 self._send(proxy, wire.State(feed.id, gone, feed.info()))
-            if proxy.task is not None:
-                proxy.task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await proxy.task
+            await owned_task.end(proxy.task)
         if self._socket is not None:
             self._socket.close(_FAREWELL_MS)
 
@@ -111,7 +106,7 @@ class FeedHost:
         if len(self._proxies) >= _MOST_PROXIES:
             return None
         proxy = self._proxies[identity] = _Proxy(identity, f"{self._run}-{next(self._numbers)}")
-        proxy.task = asyncio.get_running_loop().create_task(self._serve(proxy), name=f"proxy {proxy.lease}")
+        proxy.task = owned_task.start(self._serve(proxy), f"requests under lease {proxy.lease}")
         return proxy
 
     def _forget(self, proxy: _Proxy) -> None:

@@ -13,12 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any
 
 import msgspec
 import zmq
 
+from tickmux import owned_task
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.remote import feed_wire as wire
 from tickmux.feeds.remote.feed_socket import FeedSocket
@@ -56,14 +58,10 @@ class FeedLink:
 
     def start(self) -> None:
         self._connect()
-        self._beater = asyncio.get_running_loop().create_task(self._beat(), name=f"beat to {self.endpoint}")
+        self._beater = owned_task.keep_running(self._beat, f"beat to {self.endpoint}")
 
     async def stop(self) -> None:
-        for task in (self._beater, self._reader, self._restoring):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        await owned_task.end(self._beater, self._reader, self._restoring)
         self._fail_calls()
         if self._socket is not None:
             self._socket.close(_FAREWELL_MS)
@@ -125,7 +123,7 @@ class FeedLink:
             self._socket.close()
             self._fail_calls()
         self._socket = FeedSocket(socket)
-        self._reader = asyncio.get_running_loop().create_task(self._read(self._socket), name=self.endpoint)
+        self._reader = owned_task.keep_running(partial(self._read, self._socket), f"answers of {self.endpoint}")
 
     def _fail_calls(self) -> None:
         for call in self._calls.values():
@@ -179,7 +177,7 @@ class FeedLink:
         """Gets back, under a new lease, what clients hold."""
         if self._restoring is not None:
             self._restoring.cancel()
-        self._restoring = asyncio.get_running_loop().create_task(self._open_again(), name="restore")
+        self._restoring = owned_task.start(self._open_again(), f"demand anew at {self.endpoint}")
 
     async def _open_again(self) -> None:
         for feed in tuple(self._feeds.values()):

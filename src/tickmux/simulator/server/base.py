@@ -13,11 +13,12 @@ Its encoder follows the broker's specification, never our decoder.
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar
 
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 
+from tickmux import owned_task
 from tickmux.codec import Credentials
 from tickmux.simulator.market.exchange import Exchange
 from tickmux.simulator.market.security import Security
@@ -127,18 +128,16 @@ class BrokerSimulator(ABC):
             raise
         self.exchange.listen(self._distribute)
         if self.heartbeat_interval is not None:
-            self._beating = asyncio.create_task(self._beat_forever(self.heartbeat_interval))
+            beat = partial(self._beat_forever, self.heartbeat_interval)
+            self._beating = owned_task.keep_running(beat, f"heartbeat of the simulated {self.name}")
 
     async def stop(self) -> None:
         """Hangs up on everybody and frees the ports. May be called twice."""
         if self._server is None:
             return
         self.exchange.forget(self._distribute)
-        if self._beating is not None:
-            self._beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beating
-            self._beating = None
+        await owned_task.end(self._beating)
+        self._beating = None
         self._server.close()
         for client in tuple(self.clients):
             client.abort()
