@@ -251,6 +251,14 @@ class Settings:
 
     web_host: Annotated[str, About(_WEB, _HOST, "Address of the web app.")] = "127.0.0.1"
     web_port: Annotated[int, About(_WEB, _PORT, "Port of the web app.")] = 5000
+    web_max_connections: Annotated[
+        int,
+        About(
+            _WEB,
+            _whole(16, 1_000_000),
+            "Connections to the web app at a time, a quarter of them from one address (loopback apart).",
+        ),
+    ] = 1000
 
     tickmux_home: Annotated[
         Path,

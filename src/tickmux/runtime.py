@@ -41,7 +41,7 @@ _VERIFIED = 10_000
 
 
 _OTHER_DESCRIPTORS = 512
-"""Besides those of clients: feeds, the database, the web app."""
+"""Besides those of clients and browsers: feeds and the database."""
 
 
 class Keys(Protocol):
@@ -100,7 +100,7 @@ class Runtime:
 
     async def start(self) -> None:
         """Raises PortTaken, UnknownBroker, UnknownSimulator; what had been started is stopped again."""
-        _allow_descriptors(self.settings.ws_max_connections + _OTHER_DESCRIPTORS)
+        _allow_descriptors(self.settings.ws_max_connections + self.settings.web_max_connections + _OTHER_DESCRIPTORS)
         try:
             await self._start()
         except BaseException:

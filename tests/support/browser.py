@@ -16,7 +16,7 @@ from tickmux.runtime import Runtime
 from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.web.app import build_app
 from tickmux.web.pages import STATIC
-from tickmux.web.wsgi_server import WebServer
+from tickmux.web.server import WebServer
 from tickmux.websocket_proxy.app_integration import EXTENSION, PARTS, ProxyThread, RunningProxy
 
 _FRONTEND = Path(__file__).parents[2] / "frontend"
@@ -67,7 +67,7 @@ class System:
         thread = ProxyThread(app.extensions[PARTS], owns_database=False)
         running = app.extensions[EXTENSION] = thread.start()
         web = WebServer(app, "127.0.0.1", self._web_port)
-        web.start()
+        running.call(web.start())
         self._parts = database, thread, web, running
         self._web_port = web.port
         self._settings["WEBSOCKET_PORT"] = str(running.runtime.proxy.port)
@@ -77,9 +77,9 @@ class System:
         """Does nothing where it is not running."""
         if self._parts is None:
             return
-        database, thread, web, _ = self._parts
+        database, thread, web, running = self._parts
         self._parts = None
-        web.stop()
+        running.call(web.stop())
         thread.stop()
         database.close()
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 import uvloop
+from flask import Flask
 from rich.console import Console
 from rich.logging import RichHandler
 
@@ -25,7 +26,8 @@ from tickmux.feeds.feed_process import FeedProcess
 from tickmux.runtime import Runtime
 from tickmux.simulator import simulator_names
 from tickmux.web.app import build_app
-from tickmux.web.wsgi_server import WebServer
+from tickmux.web.http_guard import HttpLimits
+from tickmux.web.server import WebServer
 from tickmux.websocket_proxy.app_integration import quiet_loggers, running
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, broker_names
 
@@ -196,17 +198,22 @@ async def _feed(settings: Settings, database: Database, upstream: Upstream) -> N
 async def _serve(settings: Settings, database: Database, upstream: Upstream, *, with_web: bool) -> None:
     stopping = _stop_signal()
     app = build_app(settings, database, upstream)
-    web = WebServer(app, settings.web_host, settings.web_port) if with_web else None
+    web = _web_server(app, settings) if with_web else None
     async with running(app) as runtime:
         if web is not None:
-            await asyncio.to_thread(web.start)
+            await web.start()
         try:
             _announce(runtime, web, _first_key(runtime))
             await stopping.wait()
         finally:
             if web is not None:
-                await asyncio.to_thread(web.stop)
+                await web.stop()
     _console.print("stopped")
+
+
+def _web_server(app: Flask, settings: Settings) -> WebServer:
+    most = settings.web_max_connections
+    return WebServer(app, settings.web_host, settings.web_port, HttpLimits(connections=most, per_address=most // 4))
 
 
 def _first_key(runtime: Runtime) -> str | None:
