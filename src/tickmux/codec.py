@@ -64,6 +64,7 @@ class Decoded(msgspec.Struct):
     restart:  the session is over and a new connection is needed (server said goodbye, state lost), after
               `retry_after` seconds at least.
     refused:  instruments that the broker would not subscribe (`message` says why).
+    guessed:  AUTH_ERROR was read from an HTTP status alone; the broker did not name the token.
     """
 
     ticks: list[Tick] = []
@@ -76,6 +77,7 @@ class Decoded(msgspec.Struct):
     restart: bool = False
     retry_after: float = 0.0
     refused: list[Instrument] = []
+    guessed: bool = False
 
 
 class Credentials(msgspec.Struct, frozen=True):

@@ -142,7 +142,7 @@ class Host:
             await self.renewed.wait()
         return Credentials({"token": self.token})
 
-    def credentials_refused(self, credentials, message):
+    def credentials_refused(self, credentials, message, *, certain):
         self.refused.append(credentials["token"])
 
     def session_begins(self, channel, instruments):

@@ -68,8 +68,8 @@ class Host(Protocol):
         """The session's credentials as they are now; waits, with `auth_expired` said, while there are none that
         have not been refused already."""
 
-    def credentials_refused(self, credentials: Credentials, message: str) -> None:
-        """The broker has refused them."""
+    def credentials_refused(self, credentials: Credentials, message: str, *, certain: bool) -> None:
+        """The broker has refused them; `certain` as in `AuthRejected`."""
 
     def session_begins(self, channel: str, instruments: Sequence[Instrument]) -> None:
         """A new session carries these instruments from now on."""
@@ -246,7 +246,7 @@ class FeedConnection:
         except AuthRejected as error:
             self.host.counters.auth_failures += 1
             self._enter(LinkState.AUTH_EXPIRED, str(error))
-            self.host.credentials_refused(credentials, str(error))
+            self.host.credentials_refused(credentials, str(error), certain=error.certain)
             raise
         finally:
             self._codec = None
@@ -484,7 +484,9 @@ class FeedConnection:
                 self.message = f"the broker says: {decoded.message}"
                 self.host.connection_changed(self)
             case Event.AUTH_ERROR:
-                self._fail(AuthRejected(decoded.message or "the broker refused the session"))
+                self._fail(
+                    AuthRejected(decoded.message or "the broker refused the session", certain=not decoded.guessed)
+                )
         if decoded.refused:
             counters.refused += len(decoded.refused)
             self._refused.update(decoded.refused)

@@ -330,7 +330,7 @@ class LocalFeed:
             self._met = credentials
             self.adapter.meets(credentials)
 
-    def credentials_refused(self, credentials: Credentials, message: str) -> None:
+    def credentials_refused(self, credentials: Credentials, message: str, *, certain: bool) -> None:
         self._refused = credentials
         self._refusal = f"{message}; run `tickmux broker login {self.broker}`"
         self._refresh_status()

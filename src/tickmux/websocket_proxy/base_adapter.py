@@ -76,7 +76,16 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class AuthRejected(Exception):
-    """The broker refused the credentials: knocking again with the same ones is useless."""
+    """The broker refused the credentials.
+
+    `certain`: it named the token (a code or a text of its specification), or the token's known end has passed, so
+    that knocking again is useless. Without it a door was shut, by a gateway or a maintenance perhaps, and credentials
+    that worked before deserve another try.
+    """
+
+    def __init__(self, message: str, *, certain: bool = False) -> None:
+        super().__init__(message)
+        self.certain = certain
 
 
 class Unavailable(Exception):
@@ -85,6 +94,29 @@ class Unavailable(Exception):
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+_LIMIT_WORDS = (
+    b"access rate",
+    b"rate limit",
+    b"ratelimit",
+    b"too many",
+    b"limit exceeded",
+    b"exceeds limit",
+)
+
+
+def refused(
+    who: str, status: int, body: bytes, *, certain: bool = False, remedy: str = "log in again"
+) -> AuthRejected | Unavailable:
+    """What a refusal (HTTP 401, 403 and kin) means: a limit where the body speaks of one, else an AuthRejected.
+
+    Angel One answers 403 in plain text to calls that come too fast, and gateways in front of other brokers do, too.
+    `who` begins the message: "Dhan refused the connection". `certain` as in `AuthRejected`.
+    """
+    if not certain and any(words in body[:4096].lower() for words in _LIMIT_WORDS):
+        return Unavailable(f"too many requests: {who} (HTTP {status})", retry_after=60.0)
+    return AuthRejected(f"{who} (HTTP {status}): {remedy}", certain=certain)
 
 
 class BaseBrokerWebSocketAdapter(ABC):
@@ -153,7 +185,7 @@ class BaseBrokerWebSocketAdapter(ABC):
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         """What a refused WebSocket handshake means: an AuthRejected or an Unavailable, to be raised."""
         if status in (401, 403):
-            return AuthRejected(f"the broker refused the connection (HTTP {status} {reason})".rstrip())
+            return refused(f"{self.display_name} refused the connection", status, body)
         return Unavailable(f"HTTP {status} {reason}".rstrip(), retry_after=60.0 if status == 429 else 0.0)
 
     def close_failure(self, code: int, reason: str) -> Exception | None:

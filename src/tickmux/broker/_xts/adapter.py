@@ -101,7 +101,7 @@ class XtsAdapter(BaseBrokerWebSocketAdapter):
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         if says_token_is_dead(body[:1024].decode("utf-8", "replace")):
             # Not in the broker's words, which may repeat the token.
-            return AuthRejected(f"the broker refused the session's token (HTTP {status})")
+            return AuthRejected(f"the broker refused the session's token (HTTP {status})", certain=True)
         if status == 400 and _error_code(body) == _UNSUPPORTED_PROTOCOL:
             # The server speaks one generation only, and it was not the one that was asked for.
             self._generation = 7 - self._generation

@@ -251,7 +251,11 @@ class XtsCodec(FeedCodec):
         answer = read_answer(status, body)
         words = self._shown(answer.words)
         if answer.verdict is Verdict.AUTH_ERROR:
-            return Decoded(event=Event.AUTH_ERROR, message=f"the broker no longer accepts the token: {words}")
+            return Decoded(
+                event=Event.AUTH_ERROR,
+                message=f"the broker no longer accepts the token: {words}",
+                guessed=not says_token_is_dead(answer.words),
+            )
         if request.url != SUBSCRIPTION:
             accepted = answer.verdict is Verdict.ACCEPTED
             return Decoded(event=Event.ACK) if accepted else Decoded(event=Event.ERROR, message=words)

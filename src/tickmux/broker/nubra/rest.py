@@ -1,6 +1,7 @@
 """What Nubra's REST calls have in common (specification section 2)."""
 
-SESSION_OVER = (401, 440)
+SESSION_EXPIRED = 440
+SESSION_OVER = (401, SESSION_EXPIRED)
 """HTTP statuses that say that the session has ended; 440 is Nubra's own."""
 
 

@@ -7,7 +7,7 @@ from tickmux.broker._noren.noren_adapter import NorenAdapter
 from tickmux.broker._noren.noren_codec import REFUSAL
 from tickmux.broker.aliceblue.streaming.aliceblue_mapping import AliceBlueCodec
 from tickmux.codec import Credentials
-from tickmux.websocket_proxy.base_adapter import AuthRejected, Endpoint, Unavailable
+from tickmux.websocket_proxy.base_adapter import AuthRejected, Endpoint, Unavailable, refused
 
 
 class _Answer(msgspec.Struct):
@@ -37,7 +37,7 @@ class AliceBlueAdapter(NorenAdapter):
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         await self._call("invalidateWsSess", credentials, http)  # "not Ok": there was none
         if not await self._call("createWsSess", credentials, http):
-            raise AuthRejected(REFUSAL)
+            raise AuthRejected(REFUSAL, certain=True)
         return await super().endpoint(channel, credentials, http)
 
     async def _call(self, name: str, credentials: Credentials, http: httpx.AsyncClient) -> bool:
@@ -48,7 +48,7 @@ class AliceBlueAdapter(NorenAdapter):
             headers={"Authorization": f"Bearer {credentials['token']}"},
         )
         if response.status_code in (401, 403):
-            raise AuthRejected(REFUSAL)
+            raise refused("Alice Blue refused the session", response.status_code, response.content)
         if response.status_code == 429:
             raise Unavailable("too many requests (HTTP 429)", 60.0)
         try:

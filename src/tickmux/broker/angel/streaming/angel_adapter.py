@@ -94,5 +94,5 @@ class AngelAdapter(BaseBrokerWebSocketAdapter):
         if status == 401:
             said = next((value for name, value in headers.items() if name.lower() == "x-error-message"), "").lower()
             fault = next((fault for fault in _HEADER_FAULTS if fault in said), "session")
-            return AuthRejected(f"Angel One refused the {fault} (HTTP 401)")
+            return AuthRejected(f"Angel One refused the {fault} (HTTP 401)", certain=bool(said))
         return super().handshake_failure(status, reason, headers, body)

@@ -13,11 +13,11 @@ from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.base_adapter import (
-    AuthRejected,
     BaseBrokerWebSocketAdapter,
     Channel,
     Endpoint,
     Stream,
+    refused,
 )
 
 _MAIN_KINDS = {Mode.LTP: "ltp", Mode.QUOTE: "quote", Mode.DEPTH: "full"}
@@ -118,7 +118,7 @@ class DhanAdapter(BaseBrokerWebSocketAdapter):
 
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         if status in (400, 401, 403):
-            return AuthRejected(f"Dhan refused the connection (HTTP {status}): log in again")
+            return refused("Dhan refused the connection", status, body)
         if status == 429:
             return self.standing.blocked()
         if status == 404:  # only the 200-level socket is known to have moved (section 3)

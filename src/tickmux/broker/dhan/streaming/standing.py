@@ -52,6 +52,7 @@ class Standing:
             self._blocked_rounds = 0
             return AuthRejected(
                 "Dhan keeps blocking this client id (HTTP 429): check on web.dhan.co that the Data API plan is "
-                "active, then log in again"
+                "active, then log in again",
+                certain=True,  # the specification forbids further knocking
             )
         return Unavailable("Dhan has blocked this client id for now (HTTP 429)", retry_after=BLOCKED_WAIT)

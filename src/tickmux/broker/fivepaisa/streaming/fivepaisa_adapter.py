@@ -70,7 +70,7 @@ class FivepaisaAdapter(BaseBrokerWebSocketAdapter):
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         # The session knows when its token ends, from the token's own word.
         if credentials.expires_at is not None and credentials.expires_at <= self._clock():
-            raise AuthRejected("5paisa's access token has expired: log in again")
+            raise AuthRejected("5paisa's access token has expired: log in again", certain=True)
         token = credentials["access_token"]
         value = quote(f"{token}|{credentials['client_code']}", safe="")
         return Endpoint(f"{self.urls[_SERVERS.get(read_claims(token).server, 'feed')]}?Value1={value}")

@@ -20,6 +20,7 @@ from tickmux.websocket_proxy.base_adapter import (
     Endpoint,
     Stream,
     Unavailable,
+    refused,
 )
 
 TOKEN_TROUBLE = frozenset({-8, -15, -16, -17})
@@ -96,13 +97,13 @@ class FyersAdapter(BaseBrokerWebSocketAdapter):
         try:
             claims = read_claims(token)
         except ValueError as error:
-            raise AuthRejected(f"{error}; log in again") from None
+            raise AuthRejected(f"{error}; log in again", certain=True) from None
         if claims.exp <= time.time():
-            raise AuthRejected("the access token has expired: log in again")
+            raise AuthRejected("the access token has expired: log in again", certain=True)
         if channel == "hsm":
             return Endpoint(self.urls["hsm"])
         if not app_id:
-            raise AuthRejected("the stored session has no app id: log in again")
+            raise AuthRejected("the stored session has no app id: log in again", certain=True)
         headers = {"authorization": f"{app_id}:{token}"}
         return Endpoint(await self._depth_url(headers, http), headers)
 
@@ -114,7 +115,7 @@ class FyersAdapter(BaseBrokerWebSocketAdapter):
         except httpx.HTTPError:
             return usual
         if response.status_code == 401:
-            raise AuthRejected("the broker refused the access token (HTTP 401): log in again")
+            raise refused("Fyers refused the access token", response.status_code, response.content)
         if response.status_code == 429:
             raise Unavailable("the broker's request limit is reached (HTTP 429)", retry_after=60.0)
         try:
@@ -122,7 +123,9 @@ class FyersAdapter(BaseBrokerWebSocketAdapter):
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return usual
         if answer.s == "error" and answer.code in TOKEN_TROUBLE:
-            raise AuthRejected(f"the broker refused the access token (code {answer.code}): log in again")
+            raise AuthRejected(
+                f"the broker refused the access token (code {answer.code}): log in again", certain=True
+            )
         url = answer.data.socket_url if answer.data else ""
         # The token travels in the request's headers: never to a line that is less safe than the usual one.
         secure = url.startswith("wss://") or (url.startswith("ws://") and usual.startswith("ws://"))

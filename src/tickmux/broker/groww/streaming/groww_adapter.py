@@ -17,6 +17,7 @@ from tickmux.websocket_proxy.base_adapter import (
     Endpoint,
     Stream,
     Unavailable,
+    refused,
 )
 
 _PAUSE = 60.0
@@ -75,11 +76,14 @@ class GrowwAdapter(BaseBrokerWebSocketAdapter):
             raise Unavailable(f"Groww's socket token service cannot be reached ({type(error).__name__})") from None
         answer = parse_answer(response.content)
         status, code = response.status_code, error_code(answer)
-        if status in (401, 403) or code == NOT_AUTHORISED:
+        if code == NOT_AUTHORISED:
             raise AuthRejected(
                 f"Groww gives no socket token (HTTP {status}): log in again (the access token ends at 06:00 IST), "
-                "or check that the account has the Trading API subscription"
+                "or check that the account has the Trading API subscription",
+                certain=True,
             )
+        if status in (401, 403):
+            raise refused("Groww gives no socket token", status, response.content)
         token = answer.get("token")
         if not response.is_success or not isinstance(token, str) or not token:
             named = f", {code}" if code else ""

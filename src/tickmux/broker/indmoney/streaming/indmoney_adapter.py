@@ -14,9 +14,11 @@ from tickmux.websocket_proxy.base_adapter import (
     Channel,
     Endpoint,
     Stream,
+    refused,
 )
 
-_REFUSALS = (401, 403, 513)
+_CANNOT_AUTHENTICATE = 513
+_REFUSALS = (401, 403, _CANNOT_AUTHENTICATE)
 _PROFILE_PATIENCE = 5.0
 
 
@@ -67,14 +69,19 @@ class IndmoneyAdapter(BaseBrokerWebSocketAdapter):
             pass  # the socket lives elsewhere and may be well
         else:
             if answer.status_code in _REFUSALS:
-                raise AuthRejected(_refusal(answer.status_code))
+                raise _refusal(answer.status_code, answer.content)
         return Endpoint(self.urls["feed"], headers)
 
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         if status in _REFUSALS:
-            return AuthRejected(_refusal(status))
+            return _refusal(status, body)
         return super().handshake_failure(status, reason, headers, body)
 
 
-def _refusal(status: int) -> str:
-    return f"INDmoney refused the token (HTTP {status}): log in again; another login may have ended this one"
+def _refusal(status: int, body: bytes) -> Exception:
+    if status == _CANNOT_AUTHENTICATE or b"TokenException" in body[:4096]:
+        return AuthRejected(
+            f"INDmoney refused the token (HTTP {status}): log in again; another login may have ended this one",
+            certain=True,
+        )
+    return refused("INDmoney refused the connection", status, body)

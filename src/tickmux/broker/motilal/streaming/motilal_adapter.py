@@ -18,6 +18,7 @@ from tickmux.websocket_proxy.base_adapter import (
     Channel,
     Endpoint,
     Stream,
+    refused,
 )
 
 USUAL_LIMIT = 200
@@ -103,8 +104,10 @@ class MotilalAdapter(BaseBrokerWebSocketAdapter):
             return USUAL_LIMIT
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             answer = _Answer()
-        if response.status_code == 401 or is_session_refusal(answer.status, answer.message):
-            raise AuthRejected("Motilal Oswal does not accept the session: log in again")
+        if is_session_refusal(answer.status, answer.message):
+            raise AuthRejected("Motilal Oswal does not accept the session: log in again", certain=True)
+        if response.status_code == 401:
+            raise refused("Motilal Oswal does not accept the session", response.status_code, response.content)
         told = answer.data.get("MaxBroadcastLimit") if isinstance(answer.data, dict) else None
         text = str(told)
         number = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0

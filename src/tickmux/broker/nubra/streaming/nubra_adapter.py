@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from tickmux.broker._rest_answers import read_object
-from tickmux.broker.nubra.rest import SESSION_OVER, request_headers
+from tickmux.broker.nubra.rest import SESSION_EXPIRED, SESSION_OVER, request_headers
 from tickmux.broker.nubra.streaming.nubra_mapping import FULL, LTP, MOST_LEVELS, WORDS, NubraCodec
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
@@ -18,6 +18,7 @@ from tickmux.websocket_proxy.base_adapter import (
     Endpoint,
     Stream,
     Unavailable,
+    refused,
 )
 
 _DEPTHS = {"main": 5, "deep": MOST_LEVELS}
@@ -75,8 +76,10 @@ class NubraAdapter(BaseBrokerWebSocketAdapter):
         except httpx.HTTPError:
             response = None  # the address is known well enough; if nothing can be reached, connecting says so
         if response is not None:
+            if response.status_code == SESSION_EXPIRED:
+                raise AuthRejected(_EXPIRED, certain=True)
             if response.status_code in SESSION_OVER:
-                raise AuthRejected(_EXPIRED)
+                raise refused("Nubra refused the session", response.status_code, response.content)
             if response.is_success:
                 url = self._assigned(read_object(response.content)) or url
         return Endpoint(url, {"Authorization": f"Bearer {token}", "x-device-id": device})
@@ -94,7 +97,7 @@ class NubraAdapter(BaseBrokerWebSocketAdapter):
 
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         if status in (*SESSION_OVER, 403):
-            return AuthRejected(f"Nubra refused the connection (HTTP {status}): log in again")
+            return refused("Nubra refused the connection", status, body, certain=status == SESSION_EXPIRED)
         return Unavailable(f"HTTP {status} {reason}".rstrip(), retry_after=60.0 if status == 429 else 0.0)
 
 

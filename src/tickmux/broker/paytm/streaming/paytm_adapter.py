@@ -12,11 +12,11 @@ from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.base_adapter import (
-    AuthRejected,
     BaseBrokerWebSocketAdapter,
     Channel,
     Endpoint,
     Stream,
+    refused,
 )
 
 _KINDS = {Mode.LTP: "LTP", Mode.QUOTE: "QUOTE", Mode.DEPTH: "FULL"}
@@ -72,7 +72,7 @@ class PaytmAdapter(BaseBrokerWebSocketAdapter):
 
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         if 400 <= status < 500 and status not in _BUSY:
-            return AuthRejected(f"Paytm Money refused the connection (HTTP {status})")
+            return refused("Paytm Money refused the connection", status, body)
         return super().handshake_failure(status, reason, headers, body)
 
     def close_failure(self, code: int, reason: str) -> Exception | None:

@@ -17,6 +17,7 @@ from tickmux.websocket_proxy.base_adapter import (
     Channel,
     Endpoint,
     Stream,
+    refused,
 )
 
 DIRECT = "direct"
@@ -74,7 +75,7 @@ class PocketfulAdapter(BaseBrokerWebSocketAdapter):
 
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         if 400 <= status < 500 and status != 429:
-            return AuthRejected(f"Pocketful refused the connection (HTTP {status}): log in again")
+            return refused("Pocketful refused the connection", status, body, certain=b"TokenException" in body[:4096])
         return super().handshake_failure(status, reason, headers, body)
 
     def close_failure(self, code: int, reason: str) -> Exception | None:

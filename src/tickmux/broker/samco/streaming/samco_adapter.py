@@ -15,6 +15,7 @@ from tickmux.websocket_proxy.base_adapter import (
     Channel,
     Endpoint,
     Stream,
+    refused,
 )
 
 
@@ -61,13 +62,11 @@ class SamcoAdapter(BaseBrokerWebSocketAdapter):
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         headers = session_headers(credentials)
         if not all(value.isascii() and value.isprintable() and value for value in headers.values()):
-            raise AuthRejected("what is stored is no session token of Samco: log in again")
+            raise AuthRejected("what is stored is no session token of Samco: log in again", certain=True)
         return Endpoint(self.urls["feed"], headers, rest_base=self.urls["api"])
 
     def handshake_failure(self, status: int, reason: str, headers: Mapping[str, str], body: bytes) -> Exception:
         if status in (401, 403):
-            return AuthRejected(
-                f"Samco refused the session (HTTP {status}): log in again; if that does not help, register this "
-                "computer's public IP address for the API key"
-            )
+            remedy = "log in again; if that does not help, register this computer's public IP address for the API key"
+            return refused("Samco refused the session", status, body, remedy=remedy)
         return super().handshake_failure(status, reason, headers, body)

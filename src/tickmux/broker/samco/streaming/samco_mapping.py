@@ -133,7 +133,7 @@ class SamcoCodec(FeedCodec):
         try:
             listing_id = read_listing_id(status, body)
         except SessionRefused as refusal:
-            return Decoded(event=Event.AUTH_ERROR, message=str(refusal))
+            return Decoded(event=Event.AUTH_ERROR, message=str(refusal), guessed=status in (401, 403))
         except Unresolved as reason:
             for instrument in waiting:
                 self._release(instrument)

@@ -63,5 +63,5 @@ class TradejiniAdapter(BaseBrokerWebSocketAdapter):
 
     def close_failure(self, code: int, reason: str) -> Exception | None:
         if code in _REFUSED or "unauthorized" in reason.lower():
-            return AuthRejected(f"the broker ended the session ({code}): log in again")
+            return AuthRejected(f"the broker ended the session ({code}): log in again", certain=True)
         return None

@@ -140,12 +140,15 @@ def _authorize_failure(status: int, codes: set[str]) -> Exception:
     if WRONG_TOKEN_KIND in codes:
         return AuthRejected(
             "this kind of token cannot open the market data feed: log in, or store an Analytics token "
-            "(extended and sandbox tokens have no feed)"
+            "(extended and sandbox tokens have no feed)",
+            certain=True,
         )
     if status == 429 or RATE_LIMITED in codes:
         return Unavailable("too many requests to Upstox's authorize service", _RATE_LIMIT_PAUSE)
     if status == 401 or is_auth_failure(codes):
-        return AuthRejected("the access token is not valid any more (it ends at 03:30 IST)")
+        return AuthRejected(
+            "the access token is not valid any more (it ends at 03:30 IST)", certain=is_auth_failure(codes)
+        )
     if status == 403:
         return AuthRejected("the app or the account has no permission for the market data feed")
     return Unavailable(f"Upstox's authorize service answers HTTP {status}")

@@ -69,5 +69,5 @@ class ZerodhaAdapter(BaseBrokerWebSocketAdapter):
 
     def close_failure(self, code: int, reason: str) -> Exception | None:
         if any(word in reason.lower() for word in _AUTH_WORDS):
-            return AuthRejected(f"the broker ended the session: {reason[:100]}")
+            return AuthRejected(f"the broker ended the session: {reason[:100]}", certain=True)
         return None
