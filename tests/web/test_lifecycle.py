@@ -1,6 +1,5 @@
 """Start and end of web server and proxy, over real sockets."""
 
-import json
 import os
 import re
 import signal
@@ -203,23 +202,54 @@ def test_gunicorn_replaces_its_worker(tmp_path):
         assert not [line for line in lines if "another process" in line]
 
 
-def test_a_second_worker_is_refused_with_the_reason_and_what_to_do(tmp_path):
-    with process(gunicorn(free_port(), 2), tmp_path) as (child, lines, *_):
-        assert child.wait(_HANDOVER + PATIENCE) != 0
-        wait(lines, lambda: [line for line in lines if "SecondProxy" in line])
-        (line,) = [line for line in lines if "SecondProxy: " in line]
-        assert re.search(r"another process \(pid \d+\)", line)
-        assert "gunicorn -w 1" in line
+@pytest.mark.parametrize(
+    ("workers", "more", "reason"),
+    [
+        (2, (), "2 workers"),
+        (1, ("--preload",), "leave --preload out"),
+        (1, ("-k", "gevent"), "gevent has replaced"),
+        (1, ("-k", "tornado"), "worker class TornadoWorker"),
+    ],
+    ids=["two workers", "preloaded", "gevent", "tornado"],
+)
+def test_gunicorn_that_cannot_run_the_proxy_ends_at_once_with_the_reason_and_what_to_do(
+    tmp_path, workers, more, reason
+):
+    with process(gunicorn(free_port(), workers, *more), tmp_path) as (child, lines, ws, _):
+        assert child.wait(PATIENCE) != 0
+        wait(lines, lambda: [line for line in lines if line.startswith("error: ")])
+        (line,) = {line for line in lines if line.startswith("error: ")}  # each of two workers may say it
+        assert reason in line
+        assert "gunicorn -w 1 --threads 8" in line
         assert "tickmux proxy" in line
+        assert not [line for line in lines if "Traceback" in line]
+        assert not listens(ws)
 
 
-def test_a_preloaded_app_says_that_its_proxy_stayed_behind(tmp_path):
-    port = free_port()
-    with process(gunicorn(port, 1, "--preload"), tmp_path) as (_, lines, *_):
-        wait(lines, lambda: listens(port))
-        answer = httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=PATIENCE)
-        assert answer.status_code == 503
-        assert json.loads(answer.text)["code"] == "PROXY_NOT_RUNNING"
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_an_app_whose_threads_have_been_replaced_ends_with_the_reason(tmp_path, library):
+    patch = {
+        "gevent": "from gevent import monkey; monkey.patch_all()",
+        "eventlet": "import eventlet; eventlet.monkey_patch()",
+    }
+    (tmp_path / "patched.py").write_text(f"{patch[library]}\n{FOREIGN}\nprint('started', flush=True)\n")
+    with process([sys.executable, "-W", "ignore", "patched.py"], tmp_path) as (child, lines, *_):
+        assert child.wait(PATIENCE) == 4
+        wait(lines, lambda: [line for line in lines if f"{library} has replaced" in line])
+        assert "started\n" not in lines
+
+
+def test_a_second_process_of_one_home_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "foreign.py").write_text(f"{FOREIGN}\nprint('started', flush=True)\nimport time; time.sleep(60)\n")
+    with process([sys.executable, "foreign.py"], tmp_path) as (_, first, ws, _bus):
+        wait(first, lambda: listens(ws))
+        with process([sys.executable, "foreign.py"], tmp_path) as (child, lines, *_):
+            assert child.wait(_HANDOVER + PATIENCE) != 0
+            wait(lines, lambda: [line for line in lines if "SecondProxy: " in line])
+            (line,) = [line for line in lines if "SecondProxy: " in line]
+            assert re.search(r"another process \(pid \d+\)", line)
+            assert "gunicorn -w 1" in line
+            assert "tickmux proxy" in line
 
 
 def listener(port):

@@ -32,6 +32,7 @@ from tickmux.database.engine import Database
 from tickmux.feeds.feed_directory import Upstream
 from tickmux.runtime import Keys, Runtime
 from tickmux.secrets_file import private_folder
+from tickmux.websocket_proxy.wsgi_host import refuse_unfit_host
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +179,11 @@ def start_websocket_proxy(app: Flask) -> None:
     """Starts the proxy of this process beside `app`, which may be any Flask app; a second call does nothing.
 
     Under Flask's debugger with its reloader only the process that serves gets one: the reloader's parent does not,
-    nor does a process whose part is not clear yet, until its first request. Raises SecondProxy, PortTaken,
+    nor does a process whose part is not clear yet, until its first request. Ends the process, with one line on
+    standard error, under a server that the proxy cannot run in (`wsgi_host.py`). Raises SecondProxy, PortTaken,
     ConfigError, DatabaseFailed.
     """
+    refuse_unfit_host()
     if app.debug and not _is_reloaders_child():
         _start_with_first_request(app)
         return
