@@ -328,6 +328,11 @@ class Settings:
         _complete(values, home)
         return cls(**values)
 
+    @staticmethod
+    def usual_home() -> Path:
+        """TICKMUX_HOME where it is not set."""
+        return _home({}, {name: value for name, value in os.environ.items() if name == "XDG_DATA_HOME"})
+
     def urls(self, broker: str) -> Mapping[str, str]:
         """The addresses that replace the broker's own, by their names."""
         return self.broker_urls.get(broker, {})
@@ -397,7 +402,7 @@ def _complete(values: dict[str, Any], home: Path) -> None:
     if "websocket_url" not in values:
         host = values.get("websocket_host", Settings.websocket_host)
         port = values.get("websocket_port", Settings.websocket_port)
-        values["websocket_url"] = f"ws://{_reachable(host)}:{port}"
+        values["websocket_url"] = f"ws://{reachable(host)}:{port}"
     values.setdefault("database_url", f"sqlite:///{home / 'tickmux.db'}")
     if missing := [name for name in ("api_key_pepper", "tickmux_secret") if name not in values]:
         try:
@@ -410,7 +415,7 @@ def _complete(values: dict[str, Any], home: Path) -> None:
         values |= {name: _parse(_table()[name], kept[name.upper()]) for name in missing}
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """The host as a URL of this machine names it."""
     try:
         address = ip_address(host)

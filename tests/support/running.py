@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,14 +20,22 @@ class Served(NamedTuple):
     home: Path
     process: "subprocess.Popen[str]"
     web: str
+    said: str
+    """What the console showed until the command to try."""
 
 
 @contextmanager
-def served(home: Path, *arguments: str, command: str = "serve", **environment: str) -> Iterator[Served]:
+def served(
+    home: Path,
+    *arguments: str,
+    command: str = "serve",
+    program: Sequence[str] = (sys.executable, "-m", "tickmux"),
+    **environment: str,
+) -> Iterator[Served]:
     """`tickmux serve` (or `proxy`) with free ports; ends it by SIGINT and checks that it ended well."""
     ports = ["--port", "0", "--zmq-port", "0", *(["--web-port", "0"] if command == "serve" else [])]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tickmux", command, *ports, *arguments],
+        [*program, command, *ports, *arguments],
         env={**os.environ, "TICKMUX_HOME": str(home), "COLUMNS": "200", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -53,7 +61,7 @@ def served(home: Path, *arguments: str, command: str = "serve", **environment: s
     drain = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
     drain.start()
     try:
-        yield Served(found["url"], found["bus"], found["key"], home, process, found.get("web", ""))
+        yield Served(found["url"], found["bus"], found["key"], home, process, found.get("web", ""), "".join(lines))
     finally:
         process.send_signal(2)
         code = process.wait(10)

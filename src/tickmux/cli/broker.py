@@ -20,7 +20,7 @@ from tickmux.cli.redirect import LOOPBACK, RedirectCatcher
 from tickmux.codec import Credentials
 from tickmux.database import BrokerSessions, SessionInfo
 from tickmux.login import AnswerWanted, Field, LoginFlow, LoginKind
-from tickmux.websocket_proxy.broker_factory import load_broker
+from tickmux.websocket_proxy.broker_factory import UnknownBroker, broker_names, load_broker
 
 app = typer.Typer(help="Log in to brokers; see what is stored.", epilog=EXIT_CODES)
 
@@ -154,6 +154,8 @@ def logout(name: _Name, user: UserOption = None) -> None:
     with opened(user) as (settings, database):
         owner = settings.tickmux_user
         if not BrokerSessions(database, settings.tickmux_secret).delete(owner, name):
+            if name not in broker_names():
+                raise UnknownBroker(name)
             raise NotFound(f"{owner} has no session with {name!r}; see `tickmux broker status`")
     note(f"{owner}'s session with {name} is forgotten")
 

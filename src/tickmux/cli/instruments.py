@@ -19,7 +19,7 @@ from tickmux.codec import Credentials
 from tickmux.database import BrokerSessions, InstrumentStore
 from tickmux.database.instrument_update import DownloadFailed, update_instruments
 from tickmux.instrument import EXCHANGES, Instrument
-from tickmux.websocket_proxy.broker_factory import load_broker
+from tickmux.websocket_proxy.broker_factory import UnknownBroker, broker_names, load_broker
 
 app = typer.Typer(help="Fetch, search and convert instrument lists.", epilog=EXIT_CODES)
 
@@ -97,6 +97,8 @@ def search(
     """
     if exchange is not None and exchange.upper() not in EXCHANGES:
         raise Misused(f"exchange {exchange!r} is unknown: use one of {', '.join(EXCHANGES)}")
+    if broker is not None and broker not in broker_names():
+        raise UnknownBroker(broker)
     with opened() as (_, database):
         store = InstrumentStore(database)
         lists = [info.broker for info in store.lists() if broker in (None, info.broker)]

@@ -3,12 +3,8 @@ only the feeds, for a server in another process."""
 
 import asyncio
 import logging
-import os
-import shutil
 import signal
-import sys
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +13,7 @@ from flask import Flask
 from rich.console import Console
 from rich.logging import RichHandler
 
-from tickmux import __version__
+from tickmux.cli.announce import announce_feeds, announce_server, console
 from tickmux.cli.outcome import Failed, Misused
 from tickmux.config import Settings
 from tickmux.database.engine import Database
@@ -31,7 +27,6 @@ from tickmux.web.server import WebServer
 from tickmux.websocket_proxy.app_integration import quiet_loggers, running
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, broker_names
 
-_console = Console(highlight=False, soft_wrap=True)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -42,7 +37,7 @@ def _broker(name: str | None) -> str | None:
 
 
 def _simulated(name: str | None) -> str | None:
-    if name is not None and name not in simulator_names():
+    if _broker(name) is not None and name not in simulator_names():
         raise typer.BadParameter(f"{name} cannot be simulated; these can: {', '.join(simulator_names())}")
     return name
 
@@ -182,17 +177,11 @@ async def _feed(settings: Settings, database: Database, upstream: Upstream) -> N
     process = FeedProcess(settings, database, upstream)
     await process.start()
     try:
-        _console.print(f"\n[bold]tickmux {__version__}[/]  feeds: {_source(upstream)}\n")
-        _console.print(f"  feeds at   [cyan]{process.endpoint}[/]")
-        _console.print(f"  ticks to   [cyan]{process.bus}[/]  the bus of the server")
-        _console.print("\nServe them, in another terminal:\n")
-        at = process.endpoint.rpartition(":")[2]
-        usual = at == str(Settings.feed_port)
-        _console.print(f"  FEED_PROCESS=true {'' if usual else f'FEED_PORT={at} '}{_program()} serve\n")
+        announce_feeds(settings, process, upstream)
         await stopping.wait()
     finally:
         await process.stop()
-    _console.print("stopped")
+    console.print("stopped")
 
 
 async def _serve(settings: Settings, database: Database, upstream: Upstream, *, with_web: bool) -> None:
@@ -203,12 +192,12 @@ async def _serve(settings: Settings, database: Database, upstream: Upstream, *, 
         if web is not None:
             await web.start()
         try:
-            _announce(runtime, web, _first_key(runtime))
+            announce_server(runtime, web.url if web is not None else None, _first_key(runtime))
             await stopping.wait()
         finally:
             if web is not None:
                 await web.stop()
-    _console.print("stopped")
+    console.print("stopped")
 
 
 def _web_server(app: Flask, settings: Settings) -> WebServer:
@@ -221,49 +210,3 @@ def _first_key(runtime: Runtime) -> str | None:
     if any(key.revoked is None for key in runtime.api_keys.list()):
         return None
     return runtime.api_keys.create(runtime.settings.tickmux_user, "made at the first start")
-
-
-def _announce(runtime: Runtime, web: WebServer | None, key: str | None) -> None:
-    upstream, settings = runtime.upstream, runtime.settings
-    what = "feeds of another process" if settings.feed_process and not upstream.external else _source(upstream)
-    _console.print(f"\n[bold]tickmux {__version__}[/]  {what}\n")
-    if web is not None:
-        _console.print(f"  web        [cyan]{web.url}[/]")
-    _console.print(f"  WebSocket  [cyan]{_client_url(runtime)}[/]")
-    _console.print(f"  bus        [cyan]tcp://{settings.zmq_host}:{runtime.bus_port}[/]")
-    if key is not None:
-        _console.print(f"  API key    [green]{key}[/]")
-        _console.print(
-            f"             of user {settings.tickmux_user}; shown this once, more with `tickmux apikey create`"
-        )
-    else:
-        _console.print("  API key    made earlier; more with `tickmux apikey create --user NAME`")
-    _console.print("\nTry, in another terminal:\n")
-    _console.print(f"  export TICKMUX_API_KEY={key or '…'}")
-    usual = _client_url(runtime) == settings.websocket_url
-    _console.print(
-        f"  {_program()} watch SBIN NIFTY@NSE_INDEX --mode QUOTE"
-        + ("" if usual else f" --url {_client_url(runtime)}")
-    )
-    _console.print()
-
-
-def _source(upstream: Upstream) -> str:
-    if upstream.simulate:
-        return f"a made-up exchange behind {upstream.simulate}'s wire protocol, {upstream.rate:g} ticks a second"
-    if upstream.external:
-        return "publishers on the bus (OpenAlgo's topics)"
-    return upstream.broker or "each user's broker session"
-
-
-def _program() -> str:
-    """How the user reaches this program from where he stands."""
-    here = Path(sys.argv[0])
-    found = shutil.which("tickmux")
-    if found is not None and Path(found).resolve() == here.resolve():
-        return "tickmux"
-    return os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here)
-
-
-def _client_url(runtime: Runtime) -> str:
-    return f"ws://{runtime.settings.websocket_host}:{runtime.proxy.port}"

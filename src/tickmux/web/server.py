@@ -20,6 +20,7 @@ from flask import Flask
 from uvicorn.config import Config
 from uvicorn.server import Server
 
+from tickmux.config import reachable
 from tickmux.web.http_guard import GuardedConnection, HttpGuard, HttpLimits
 from tickmux.web.wsgi_bridge import WsgiBridge
 from tickmux.websocket_proxy.port_check import PortTaken, check_port, describe_taken
@@ -50,8 +51,7 @@ class WebServer:
     @property
     def url(self) -> str:
         """Where a browser on this machine reaches it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"http://{reachable(self.host)}:{self.port}"
 
     async def start(self) -> None:
         """Listens and serves. Raises PortTaken, OSError."""
