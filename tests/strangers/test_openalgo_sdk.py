@@ -138,6 +138,27 @@ def test_the_example_prints_ticks(server):
     assert "NSE:SBIN" in done.stdout
 
 
+def test_the_example_says_soon_which_symbol_has_no_price(server):
+    example = Path(__file__).parents[2] / "examples" / "ltp_example.py"
+    with subprocess.Popen(
+        [sys.executable, str(example), "SBIN", "SBINN"],
+        env={**os.environ, "TICKMUX_API_KEY": server.key, "WEBSOCKET_URL": server.url, "TICKS": "1000000"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert "no price of SBINN@NSE" in process.stderr.readline()
+        process.kill()
+
+
+def test_the_example_without_a_key_says_how_to_get_one(tmp_path):
+    example = Path(__file__).parents[2] / "examples" / "ltp_example.py"
+    environment = {name: value for name, value in os.environ.items() if name != "TICKMUX_API_KEY"}
+    done = subprocess.run([sys.executable, str(example)], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "tickmux apikey create" in done.stderr
+
+
 def test_watch_shows_a_table(server):
     done = subprocess.run(
         [
