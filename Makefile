@@ -49,12 +49,15 @@ $(PAGES): $(shell find frontend/src frontend/public frontend/*.json frontend/*.t
 	  cd frontend && npm ci --silent --no-audit --no-fund && npm run --silent build && touch ../$(PAGES); \
 	else echo "the web pages need Node 20 or newer to be built; going on without them"; fi
 
-# What only some tests need: a browser, and a real NATS server.
+# What only some tests need: a browser, a real NATS server, a real PostgreSQL. Debian keeps servers out of a user's PATH.
 system-packages:
-	@if ! command -v chromium >/dev/null || ! command -v nats-server >/dev/null; then \
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')"; missing=""; \
+	for one in chromium:chromium nats-server:nats-server initdb:postgresql; do \
+	  command -v $${one%%:*} >/dev/null || missing="$$missing $${one##*:}"; done; \
+	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && apt-get install -y -qq chromium nats-server >/dev/null; \
-	  else echo "some tests will be skipped: install them with  sudo apt-get install chromium nats-server"; fi; fi
+	    apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; \
+	  else echo "some tests will be skipped: install them with  sudo apt-get install$$missing"; fi; fi
 
 clean:  ## remove what was set up and built
 	rm -rf $(VENV) build dist benchmarks/bin frontend/node_modules src/tickmux/web/static

@@ -3,12 +3,13 @@
 import re
 import sqlite3
 import threading
+import time
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
-from tickmux.database import ApiKeyExists, ApiKeys, Database
+from tickmux.database import ApiKeyExists, ApiKeys, Database, DatabaseFailed
 from tickmux.database.api_keys import MAX_KEY_LENGTH
 
 PEPPER = "pepper" * 8
@@ -48,11 +49,10 @@ def test_two_keys_of_one_user_have_one_owner(api_keys):
     assert [key.user for key in api_keys.list("other")] == ["other"]
 
 
-def test_nothing_stored_contains_a_key(api_keys, home_settings):
+def test_nothing_stored_contains_a_key(api_keys, rows):
     made, imported = api_keys.create("trader"), "c0ffee" * 8
     api_keys.import_key(imported, "trader")
-    with sqlite3.connect(home_settings.tickmux_home / "tickmux.db") as connection:
-        dump = "\n".join(connection.iterdump())
+    dump = rows()
     assert made not in dump
     assert made.split("_")[2] not in dump
     assert imported not in dump
@@ -124,6 +124,24 @@ def test_a_revoked_key_is_refused_at_once_by_another_process_that_remembers_it(a
     assert api_keys.verify(key) is None
 
 
+@pytest.mark.parametrize("age", [0, 59, 60, 61])
+def test_a_revoked_key_is_not_remembered(api_keys, clock, age):
+    key = api_keys.create("trader")
+    assert api_keys.verify(key)
+    api_keys.revoke(key.split("_")[1])
+    clock.now += age
+    assert api_keys.verify(key) is None
+    assert not api_keys._cache
+
+
+def test_keys_that_have_ended_are_told_from_those_in_use(api_keys):
+    used, revoked = (api_keys.create("trader").split("_")[1] for _ in range(2))
+    api_keys.revoke(revoked)
+    assert api_keys.ended({used, revoked, "nosuchkey"}) == {revoked, "nosuchkey"}
+    assert api_keys.ended(set()) == set()
+    assert len(api_keys.ended({used, *(f"k{number}" for number in range(1200))})) == 1200
+
+
 def test_a_key_is_revoked_once(api_keys):
     key_id = api_keys.create("trader").split("_")[1]
     assert api_keys.revoke(key_id) is True
@@ -175,28 +193,50 @@ def test_another_pepper_makes_all_keys_useless(api_keys, database):
     assert [others.verify(key) for key in keys] == [None, None]
 
 
-def test_use_is_noted(api_keys):
+def test_use_is_written_down_later(api_keys, database):
     key = api_keys.create("trader")
-    assert api_keys.list()[0].last_used is None
     api_keys.verify(key)
+    assert api_keys.list()[0].last_used is None
+    database.late_writes.flush()
     assert api_keys.list()[0].last_used is not None
 
 
-def test_a_use_that_cannot_be_noted_still_authenticates(api_keys, database):
+def test_use_is_written_down_at_the_latest_when_the_process_ends(api_keys, database, home_settings):
+    api_keys.verify(api_keys.create("trader"))
+    database.close()
+    with Database.open(home_settings) as later:
+        assert ApiKeys(later, PEPPER).list()[0].last_used is not None
+
+
+def test_an_authentication_does_not_wait_for_somebody_who_writes(api_keys, home_settings):
     key = api_keys.create("trader")
+    with Database.open(home_settings) as elsewhere, elsewhere.writing():
+        began = time.monotonic()
+        assert api_keys.verify(key).name == "trader"
+        assert time.monotonic() - began < 10, "it has waited for the lock, which is held for as long as it takes"
+
+
+def test_a_use_that_cannot_be_written_down_still_authenticates_and_is_kept(api_keys, database):
+    key = api_keys.create("trader")
+    full = True
 
     @event.listens_for(database.engine, "before_cursor_execute")
     def refuse(connection, cursor, statement, *_):
-        if statement.startswith("UPDATE api_keys"):
+        if full and statement.startswith("UPDATE api_keys"):
             raise OperationalError(statement, {}, sqlite3.OperationalError("database or disk is full"))
 
     assert api_keys.verify(key).name == "trader"
+    with pytest.raises(DatabaseFailed, match="disk is full"):
+        database.late_writes.flush()
+    full = False
+    database.late_writes.flush()
+    assert api_keys.list()[0].last_used is not None
 
 
-def test_a_damaged_hash_is_a_refusal(api_keys, home_settings):
+def test_a_damaged_hash_is_a_refusal(api_keys, database):
     key = api_keys.create("trader")
-    with sqlite3.connect(home_settings.tickmux_home / "tickmux.db") as connection:
-        connection.execute("UPDATE api_keys SET key_hash = 'damaged'")
+    with database.writing() as session:
+        session.execute(text("UPDATE api_keys SET key_hash = 'damaged'"))
     assert api_keys.verify(key) is None
 
 

@@ -1,8 +1,7 @@
 """Broker sessions: encrypted, versioned, one in use for each user."""
 
-import sqlite3
-
 import pytest
+from sqlalchemy import text
 
 from tickmux.codec import Credentials
 from tickmux.database import BrokerSessions, SessionUnreadable
@@ -37,10 +36,9 @@ def test_users_do_not_see_each_other(sessions):
     assert [one.user for one in sessions.list("two")] == ["two"]
 
 
-def test_no_secret_is_readable_in_the_database(sessions, home_settings):
+def test_no_secret_is_readable_in_the_database(sessions, rows):
     sessions.store("trader", "zerodha", FIRST, {"api_secret": "hunter2"})
-    with sqlite3.connect(home_settings.tickmux_home / "tickmux.db") as connection:
-        dump = "\n".join(connection.iterdump())
+    dump = rows()
     for secret in ("kite-key", "sesame-one", "hunter2"):
         assert secret not in dump
         assert secret not in repr(sessions.get("trader"))
@@ -58,7 +56,7 @@ def test_a_version_is_not_used_again_after_deletion(sessions):
     assert sessions.store("trader", "zerodha", FIRST) > first
 
 
-def test_deletion_leaves_no_secret_and_no_session(sessions, home_settings):
+def test_deletion_leaves_no_secret_and_no_session(sessions, database):
     sessions.store("trader", "zerodha", FIRST, {"api_secret": "hunter2"})
     assert sessions.delete("trader", "zerodha") is True
     assert sessions.get("trader") is None
@@ -66,10 +64,9 @@ def test_deletion_leaves_no_secret_and_no_session(sessions, home_settings):
     assert sessions.list() == []
     assert sessions.login_values("trader", "zerodha") == {}
     assert sessions.delete("trader", "zerodha") is False
-    with sqlite3.connect(home_settings.tickmux_home / "tickmux.db") as connection:
-        assert connection.execute("SELECT credentials, login_values FROM broker_sessions").fetchall() == [
-            (None, None)
-        ]
+    with database.reading() as session:
+        stored = session.execute(text("SELECT credentials, login_values FROM broker_sessions")).all()
+    assert stored == [(None, None)]
 
 
 def test_an_expired_session_says_so_and_keeps_its_version(sessions, clock):

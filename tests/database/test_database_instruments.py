@@ -1,10 +1,10 @@
 """Instrument lists: replaced whole or not at all, found by exact names, searched."""
 
-import sqlite3
 import time
 from datetime import date
 
 import pytest
+from sqlalchemy import text
 
 from tickmux.database import Database, EmptyList, InstrumentStore
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -35,9 +35,13 @@ def small(store):
     return store
 
 
-def rows_in_table(settings):
-    with sqlite3.connect(settings.tickmux_home / "tickmux.db") as connection:
-        return connection.execute("SELECT count(*) FROM instruments").fetchone()[0]
+@pytest.fixture
+def rows_in_table(database):
+    def count():
+        with database.reading() as session:
+            return session.execute(text("SELECT count(*) FROM instruments")).scalar()
+
+    return count
 
 
 def test_every_field_comes_back(small):
@@ -74,13 +78,13 @@ def test_thousands_are_resolved_at_once(store):
     assert [one.symbol for one in found] == [f"S{number}" for number in range(2500)]
 
 
-def test_a_new_list_takes_the_old_ones_place(small, home_settings):
+def test_a_new_list_takes_the_old_ones_place(small, rows_in_table):
     before = small.generation("zerodha")
     assert small.replace("zerodha", [row("ITC")]) == 1
     assert small.generation("zerodha") > before
     assert small.resolve("zerodha", "NSE", "SBIN") is None
     assert small.resolve("zerodha", "NSE", "ITC") is not None
-    assert rows_in_table(home_settings) == 1
+    assert rows_in_table() == 1
 
 
 def test_lists_of_brokers_are_apart(small):
@@ -90,7 +94,7 @@ def test_lists_of_brokers_are_apart(small):
     assert [(info.broker, info.count) for info in small.lists()] == [("angel", 1), ("zerodha", len(SMALL))]
 
 
-def test_a_list_that_breaks_off_leaves_the_old_one(small, home_settings):
+def test_a_list_that_breaks_off_leaves_the_old_one(small, rows_in_table):
     def broken():
         for number in range(12_000):
             yield row(f"S{number}")
@@ -101,7 +105,7 @@ def test_a_list_that_breaks_off_leaves_the_old_one(small, home_settings):
         small.replace("zerodha", broken())
     assert small.info("zerodha") == before
     assert small.resolve("zerodha", "NSE", "SBIN") == SMALL[0]
-    assert rows_in_table(home_settings) == len(SMALL)
+    assert rows_in_table() == len(SMALL)
 
 
 def test_an_empty_list_is_refused(small):
@@ -119,21 +123,23 @@ def test_the_first_list_may_fail_too(store):
     assert store.lists() == []
 
 
-def test_what_a_killed_update_left_is_removed_by_the_next(small, home_settings):
-    with sqlite3.connect(home_settings.tickmux_home / "tickmux.db") as connection:
-        connection.execute("UPDATE instrument_lists SET allocated = allocated + 1")
-        connection.execute(
-            "INSERT INTO instruments (broker, generation, symbol, exchange, token, brexchange, brsymbol, name, "
-            "expiry, strike, lotsize, instrumenttype, tick_size, extra) "
-            "SELECT broker, generation + 1, symbol, exchange, token, brexchange, brsymbol, name, expiry, "
-            "strike, lotsize, instrumenttype, tick_size, extra FROM instruments"
+def test_what_a_killed_update_left_is_removed_by_the_next(small, database, rows_in_table):
+    with database.writing() as session:
+        session.execute(text("UPDATE instrument_lists SET allocated = allocated + 1"))
+        session.execute(
+            text(
+                "INSERT INTO instruments (broker, generation, symbol, exchange, token, brexchange, brsymbol, name, "
+                "expiry, strike, lotsize, instrumenttype, tick_size, extra) "
+                "SELECT broker, generation + 1, symbol, exchange, token, brexchange, brsymbol, name, expiry, "
+                "strike, lotsize, instrumenttype, tick_size, extra FROM instruments"
+            )
         )
     assert small.resolve("zerodha", "NSE", "SBIN") == SMALL[0]
     small.replace("zerodha", [row("ITC")])
-    assert rows_in_table(home_settings) == 1
+    assert rows_in_table() == 1
 
 
-def test_of_two_updates_at_a_time_the_one_that_began_later_wins(store, home_settings):
+def test_of_two_updates_at_a_time_the_one_that_began_later_wins(store, rows_in_table):
     def slow():
         yield row("OLD")
         store.replace("zerodha", [row("NEW")])
@@ -143,7 +149,7 @@ def test_of_two_updates_at_a_time_the_one_that_began_later_wins(store, home_sett
     assert store.resolve("zerodha", "NSE", "NEW") is not None
     assert store.resolve("zerodha", "NSE", "OLD") is None
     store.replace("zerodha", [row("LAST")])
-    assert rows_in_table(home_settings) == 1
+    assert rows_in_table() == 1
 
 
 def test_readers_see_the_old_list_while_the_new_one_is_written(small, home_settings):

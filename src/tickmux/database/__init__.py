@@ -6,8 +6,9 @@ in a thread.
 
 from tickmux.database.api_keys import ApiKey, ApiKeyExists, ApiKeys, User
 from tickmux.database.broker_sessions import BrokerSessions, SessionInfo, SessionUnreadable, StoredSession
-from tickmux.database.engine import Database, DatabaseFailed
+from tickmux.database.engine import Database
 from tickmux.database.instrument_store import EmptyList, InstrumentStore, ListInfo
+from tickmux.database.trouble import DatabaseFailed
 from tickmux.database.users import AlreadySetUp, Users
 from tickmux.database.web_sessions import WebSession, WebSessions
 

@@ -4,6 +4,7 @@ A key's hash is Argon2id of its HMAC with the pepper. A key of ours is found by 
 by a fingerprint (a second HMAC, under another key), so one authentication costs one Argon2 run, an unknown key
 one at most. Bounds: `_HASHERS` runs at a time, since each takes `_MEMORY_KIB`; `_CACHE_SIZE` verified keys are
 remembered for `_CACHE_SECONDS`, by their HMAC, and each use asks the database whether the key was revoked.
+No authentication waits for a write: the time of the last use is written down seconds later.
 """
 
 import hashlib
@@ -13,14 +14,14 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from tickmux.database.engine import Database
@@ -37,6 +38,8 @@ _MEMORY_KIB = 19 * 1024
 _HASHERS = 2
 _CACHE_SIZE = 1000
 _CACHE_SECONDS = 60.0
+_IDS = 500
+"""Key ids in one query: SQLite takes 999 parameters where it is old."""
 
 
 class User(msgspec.Struct, frozen=True):
@@ -134,7 +137,7 @@ class ApiKeys:
             return self._verify_hash(key, digest)
 
     def list(self, user: str | None = None) -> list[ApiKey]:
-        """All keys, or one user's, oldest first, revoked ones included."""
+        """All keys, or one user's, oldest first, revoked ones included; `last_used` lags behind by seconds."""
         query = select(ApiKeyRow, UserRow.name).join(UserRow).order_by(ApiKeyRow.created, ApiKeyRow.id)
         if user is not None:
             query = query.where(UserRow.name == user)
@@ -145,11 +148,26 @@ class ApiKeys:
             ]
 
     def revoke(self, key_id: str) -> bool:
-        """Ends a key for good, in every process at once; False when there is none (left) to end."""
+        """Ends a key for good; False when there is none (left) to end.
+
+        Every process refuses it from now on; clients that have authenticated with it are disconnected by their
+        own server, which asks `ended` again and again.
+        """
         query = update(ApiKeyRow).where(ApiKeyRow.key_id == key_id, ApiKeyRow.revoked.is_(None))
         with self._database.writing() as session:
             changed = session.execute(query.values(revoked=time.time()).returning(ApiKeyRow.id)).first()
         return changed is not None
+
+    def ended(self, key_ids: Collection[str]) -> set[str]:
+        """Those of `key_ids` that are no key in use (any more)."""
+        found: set[str] = set()
+        waiting = sorted(key_ids)
+        with self._database.reading() as session:
+            for start in range(0, len(waiting), _IDS):
+                part = waiting[start : start + _IDS]
+                query = select(ApiKeyRow.key_id).where(ApiKeyRow.key_id.in_(part), ApiKeyRow.revoked.is_(None))
+                found.update(session.scalars(query))
+        return set(waiting) - found
 
     def rename(self, key_id: str, name: str) -> bool:
         """Gives a key another name; False when there is no such key."""
@@ -176,10 +194,11 @@ class ApiKeys:
     # -- verifying -----------------------------------------------------------------------------------------
 
     def _verify_hash(self, key: str, digest: bytes) -> _Verified | None:
-        row, owner = self._find(key)
-        if row is None or owner is None:
+        known = self._find(key)
+        if known is None:
             self._matches(self._dummy_hash(), digest)  # an unknown key takes as long as a wrong one
             return None
+        row, owner = known
         if not self._matches(row.key_hash, digest):
             return None
         found = _Verified(row.id, row.key_id, User(owner.id, owner.name), self._clock() + _CACHE_SECONDS)
@@ -191,13 +210,13 @@ class ApiKeys:
         self._note_use(row.id)
         return found
 
-    def _find(self, key: str) -> tuple[ApiKeyRow, UserRow] | tuple[None, None]:
+    def _find(self, key: str) -> tuple[ApiKeyRow, UserRow] | None:
         ours = _OUR_SHAPE.fullmatch(key)
         same = ApiKeyRow.key_id == ours[1] if ours else ApiKeyRow.fingerprint == self._fingerprint(key)
         query = select(ApiKeyRow, UserRow).join(UserRow).where(same, ApiKeyRow.revoked.is_(None))
         with self._database.reading() as session:
             found = session.execute(query).one_or_none()
-        return (found[0], found[1]) if found else (None, None)
+        return (found[0], found[1]) if found else None
 
     def _remembered(self, digest: bytes) -> _Verified | None:
         with self._cache_lock:
@@ -228,12 +247,9 @@ class ApiKeys:
         return self._dummy
 
     def _note_use(self, row_id: int) -> None:
-        query = update(ApiKeyRow).where(ApiKeyRow.id == row_id)
-        try:
-            with self._database.writing() as session:
-                session.execute(query.values(last_used=time.time()))
-        except OperationalError:
-            pass  # a full disk or a long writer must not keep anybody from his prices
+        """Written down later: to hold the write lock is somebody else's right just now, perhaps for seconds."""
+        statement = update(ApiKeyRow).where(ApiKeyRow.id == row_id).values(last_used=time.time())
+        self._database.late_writes.add((ApiKeyRow, row_id), statement)
 
     def _fingerprint(self, key: str) -> str:
         return _digest(self._fingerprint_key, key).hex()

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from sqlalchemy import Double, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy import Double, ForeignKey, Index, MetaData, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 BINARY_TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -69,7 +69,10 @@ class BrokerSessionRow(Base):
     """
 
     __tablename__ = "broker_sessions"
-    __table_args__ = (UniqueConstraint("user_id", "broker"),)
+    __table_args__ = (
+        UniqueConstraint("user_id", "broker"),
+        Index(None, "user_id", unique=True, sqlite_where=text("active"), postgresql_where=text("active")),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))

@@ -56,8 +56,8 @@ class WebSessions:
             return None
         row, user = found
         if now - row.seen >= _SEEN_STEP:
-            with self._database.writing() as session:
-                session.execute(update(WebSessionRow).where(WebSessionRow.id == row.id).values(seen=now))
+            statement = update(WebSessionRow).where(WebSessionRow.id == row.id).values(seen=now)
+            self._database.late_writes.add((WebSessionRow, row.id), statement)  # no page waits for it
         return WebSession(row.id, user)
 
     def owner(self, session_id: int) -> tuple[int, str] | None:
