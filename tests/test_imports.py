@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Package -> what it imports besides itself, the vocabulary and single modules at the root that import no package."""
 
 PUT_TOGETHER: dict[str, set[str]] = {
-    "websocket_proxy.app_integration": {"config", "database", "feeds", "runtime"},
+    "websocket_proxy.app_integration": {"client_keys", "config", "database", "feeds", "runtime"},
     "websocket_proxy.broker_factory": {"broker"},
 }
 """Modules that stand where users look for them, and know more than their package."""

@@ -9,14 +9,14 @@ import resource
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol
 
+from tickmux.client_keys import ClientKeys, Keys
 from tickmux.config import Settings
-from tickmux.database.api_keys import ApiKeys, KeyOwner
+from tickmux.database.api_keys import ApiKeys
 from tickmux.database.broker_sessions import BrokerSessions
 from tickmux.database.engine import Database
 from tickmux.database.instrument_store import InstrumentStore
-from tickmux.errors import CloseCode, ErrorCode, RequestError
+from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.chosen_feed import ChosenSource
 from tickmux.feeds.feed_directory import (
     BrokerSource,
@@ -31,24 +31,12 @@ from tickmux.feeds.remote.remote_feed import FeedLink
 from tickmux.feeds.simulated_market import SimulatedMarket
 from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
-from tickmux.websocket_proxy.client_session import key_digest
 from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.server import WebSocketProxy
 from tickmux.websocket_proxy.session_host import Limits
 
-_VERIFIED = 10_000
-"""Verified keys that are remembered at most, those of connected clients apart."""
-
-
 _OTHER_DESCRIPTORS = 512
 """Besides those of clients and browsers: feeds and the database."""
-
-
-class Keys(Protocol):
-    """A kind of API keys."""
-
-    def owner(self, key: str) -> KeyOwner | None:
-        """Whose key it is; None for one that is not valid, or of another kind. May block."""
 
 
 class Runtime:
@@ -64,9 +52,7 @@ class Runtime:
         self.started = 0.0
         """Epoch seconds."""
         self.api_keys = ApiKeys(database, settings.api_key_pepper)
-        self._keys: tuple[Keys, ...] = (*more_keys, self.api_keys)
-        self._verified: dict[bytes, str] = {}
-        """Digest -> key id, of keys that clients have authenticated with."""
+        self.client_keys = ClientKeys((*more_keys, self.api_keys), lambda: self.proxy.clients)
         self.sessions = BrokerSessions(database, settings.tickmux_secret)
         self.instruments = InstrumentStore(database)
         self.upstream = upstream
@@ -83,7 +69,7 @@ class Runtime:
             zmq_host=settings.zmq_host,
             zmq_port=settings.zmq_port,
             high_water_mark=settings.zmq_hwm,
-            verify=self._verify,
+            verify=self.client_keys.verify,
             feed_of=self._feed_of,
             brokers=broker_names(),
             limits=Limits(
@@ -111,6 +97,8 @@ class Runtime:
         source = await self._source()
         await self.proxy.start()
         self._stack.push_async_callback(self.proxy.stop)
+        self.client_keys.start()
+        self._stack.push_async_callback(self.client_keys.stop)
         self.started = time.time()
         bus = self.proxy.bus
         assert bus is not None  # noqa: S101 - started just above
@@ -163,25 +151,7 @@ class Runtime:
 
     def disconnect(self, key_id: str) -> None:
         """Hangs up on the clients of a key that is no longer valid."""
-        for client in tuple(self.proxy.clients):
-            if self._verified.get(client.key_digest) == key_id:
-                client.close(CloseCode.NOT_AUTHENTICATED, "the API key is no longer valid")
-
-    async def _verify(self, api_key: str) -> str | None:
-        owner = await asyncio.to_thread(self._owner, api_key)
-        if owner is None:
-            return None
-        if len(self._verified) > _VERIFIED:
-            in_use = {client.key_digest for client in self.proxy.clients}
-            self._verified = {digest: key for digest, key in self._verified.items() if digest in in_use}
-        self._verified[key_digest(api_key)] = owner.key_id
-        return owner.user
-
-    def _owner(self, api_key: str) -> KeyOwner | None:
-        for keys in self._keys:
-            if (owner := keys.owner(api_key)) is not None:
-                return owner
-        return None
+        self.client_keys.disconnect(key_id)
 
 
 def _allow_descriptors(wanted: int) -> None:

@@ -311,7 +311,7 @@ def test_an_older_database_with_two_active_sessions_keeps_the_one_stored_last(da
     config.set_main_option("script_location", str(Path(tickmux.database.__file__).parent / "migrations"))
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0002")
+        command.downgrade(config, "0003")
         connection.execute(text("INSERT INTO users (id, name, created) VALUES (1, 'a', 0), (2, 'b', 0)"))
         connection.execute(
             text(

@@ -163,18 +163,45 @@ def test_sessions_outlive_a_restart_of_the_server(browser, make_app):
     assert restarted.session().json["username"] == "asha"
 
 
-def test_a_session_ends_two_weeks_after_its_last_use(settings):
+@pytest.fixture
+def clocked(settings):
+    """Web sessions and the clock that they go by, which `later` moves by days; the token of one that has begun."""
     now = [1_000_000.0]
     with Database.open(settings) as database:
-        user = Users(database).create_first("asha", PASSWORD)
         sessions = WebSessions(database, lambda: now[0])
-        token = sessions.begin(user)
-        now[0] += 13 * 86_400
+
+        def later(days, seconds=0.0):
+            database.late_writes.flush()
+            now[0] += days * 86_400 + seconds
+
+        yield sessions, later, sessions.begin(Users(database).create_first("asha", PASSWORD))
+
+
+def test_a_session_ends_two_weeks_after_its_last_use(clocked):
+    sessions, later, token = clocked
+    later(13)
+    assert sessions.find(token) is not None
+    later(13)
+    found = sessions.find(token)
+    assert sessions.owner(found.id) is not None
+    later(14, 1)
+    assert sessions.find(token) is None
+    assert sessions.owner(found.id) is None
+    assert sessions.ended({found.id}) == {found.id}
+
+
+def test_a_session_ends_thirty_days_after_it_began_however_much_it_is_used(clocked):
+    sessions, later, token = clocked
+    for _ in range(29):
+        later(1)
         assert sessions.find(token) is not None
-        now[0] += 13 * 86_400
-        assert sessions.find(token) is not None
-        now[0] += 14 * 86_400 + 1
-        assert sessions.find(token) is None
+    later(1)
+    found = sessions.find(token)
+    assert sessions.ended({found.id, 77}) == {77}
+    later(0, 1)
+    assert sessions.find(token) is None
+    assert sessions.owner(found.id) is None
+    assert sessions.ended({found.id}) == {found.id}
 
 
 def test_passwords_are_stored_as_argon2id_only(browser, settings):

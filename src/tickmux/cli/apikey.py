@@ -59,7 +59,7 @@ def list_keys(as_json: JsonOption = False) -> None:
 
 @app.command(epilog=EXIT_CODES)
 def revoke(key_id: Annotated[str, typer.Argument(help="As `apikey list` shows it.", metavar="KEY_ID")]) -> None:
-    """End a key for good. A running server refuses it at the next authentication.
+    """End a key for good. A running server disconnects its clients within two seconds.
 
     Example:
 

@@ -24,7 +24,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from tickmux.database.engine import Database
+from tickmux.database.engine import IDS_A_QUERY, Database
 from tickmux.database.models import ApiKeyRow, UserRow
 
 MAX_KEY_LENGTH = 512
@@ -38,8 +38,6 @@ _MEMORY_KIB = 19 * 1024
 _HASHERS = 2
 _CACHE_SIZE = 1000
 _CACHE_SECONDS = 60.0
-_IDS = 500
-"""Key ids in one query: SQLite takes 999 parameters where it is old."""
 
 
 class User(msgspec.Struct, frozen=True):
@@ -163,8 +161,8 @@ class ApiKeys:
         found: set[str] = set()
         waiting = sorted(key_ids)
         with self._database.reading() as session:
-            for start in range(0, len(waiting), _IDS):
-                part = waiting[start : start + _IDS]
+            for start in range(0, len(waiting), IDS_A_QUERY):
+                part = waiting[start : start + IDS_A_QUERY]
                 query = select(ApiKeyRow.key_id).where(ApiKeyRow.key_id.in_(part), ApiKeyRow.revoked.is_(None))
                 found.update(session.scalars(query))
         return set(waiting) - found

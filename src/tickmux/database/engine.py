@@ -33,8 +33,11 @@ from tickmux.database.late_writes import LateWrites
 from tickmux.database.trouble import DatabaseFailed, Trouble
 from tickmux.secrets_file import exclusive, private_folder
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The newest migration; a database that has it needs no look at the migrations."""
+
+IDS_A_QUERY = 500
+"""How many values a query takes: an old SQLite has 999 parameters."""
 
 _BUSY_SECONDS = 15
 _CHECK_SECONDS = 1.0

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from tickmux.errors import ErrorCode, RequestError
+
 log = logging.getLogger(__name__)
 
 _OVER_AFTER = 30.0
@@ -16,8 +18,15 @@ _AGAIN_AFTER = 600.0
 """Seconds after which a failure that goes on is logged once more."""
 
 
-class DatabaseFailed(Exception):
-    """The database cannot be used; the message says why in one line, without its password."""
+class DatabaseFailed(RequestError):
+    """The database cannot be used. As text it says why in one line, without a password; clients, who need not know
+    where the database is, get `message`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            ErrorCode.SERVER_ERROR, "the server's database cannot be used at present: see its log, then try again"
+        )
+        self.args = (why,)
 
 
 class Trouble:

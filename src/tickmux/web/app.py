@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from tickmux.config import Settings
-from tickmux.database import Database
+from tickmux.database import Database, DatabaseFailed
 from tickmux.feeds.feed_directory import Upstream
 from tickmux.web import (
     routes_brokers,
@@ -54,7 +54,7 @@ _WORDS = {
 _about = Api("about")
 
 
-@_about.endpoint("GET", "/api/openapi.json", "This document", OpenApiDocument, is_open=True)
+@_about.endpoint("GET", "/api/openapi.json", "This document", OpenApiDocument, is_open=True, needs_database=False)
 def _openapi(call: Call) -> OpenApiDocument:
     return document(ENDPOINTS)
 
@@ -115,6 +115,10 @@ def build_app(settings: Settings, database: Database, upstream: Upstream, *, exp
     @app.errorhandler(ApiError)
     def refused(error: ApiError) -> Response:
         return _refusal(error)
+
+    @app.errorhandler(DatabaseFailed)
+    def without_database(error: DatabaseFailed) -> Response:
+        return _refusal(ApiError(503, "DATABASE_FAILED", error.message))  # the database has logged it, once
 
     @app.errorhandler(HTTPException)
     def unserved(error: HTTPException) -> Response:

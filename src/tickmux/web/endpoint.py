@@ -29,6 +29,8 @@ class Endpoint(NamedTuple):
     query: Any = None
     errors: Mapping[int, str] = {}
     is_open: bool = False
+    needs_database: bool = True
+    """Without it the caller's session is not looked up, and the answer comes whatever state the database is in."""
 
     @property
     def changes(self) -> bool:
@@ -65,7 +67,8 @@ class Api:
 def _serve(endpoint: Endpoint, arguments: dict[str, Any]) -> Response:
     web = this_web()
     token = web.cookie.read(request)
-    call = Call(web, token, web.sessions.find(token) if token is not None else None)
+    session = web.sessions.find(token) if token is not None and endpoint.needs_database else None
+    call = Call(web, token, session)
     if not endpoint.is_open:
         if not web.set_up:
             raise ApiError(409, "SETUP_REQUIRED", "there is no user yet: open the start page to create one")

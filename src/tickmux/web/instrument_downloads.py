@@ -11,11 +11,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
 from tickmux.codec import Credentials
 from tickmux.config import Settings
-from tickmux.database import BrokerSessions, EmptyList, InstrumentStore, ListInfo, SessionUnreadable
+from tickmux.database import BrokerSessions, DatabaseFailed, EmptyList, InstrumentStore, ListInfo, SessionUnreadable
 from tickmux.database.instrument_update import DownloadFailed, update_instruments
 from tickmux.instrument_list import ListFormatError
 from tickmux.login import IST
@@ -86,9 +85,8 @@ class InstrumentDownloads:
             return f"{error}: {first}, then repeat the download; {self._meanwhile(broker)}"
         except (ListFormatError, EmptyList, SessionUnreadable) as error:
             return str(error)
-        except SQLAlchemyError:
-            log.exception("the instrument list of %s could not be stored", broker)
-            return f"the database could not store the list (see the log); {self._meanwhile(broker)}"
+        except DatabaseFailed:
+            return "the database could not store the list: see the server's log, then repeat the download"
         except Exception:
             reference = secrets.token_hex(4)
             log.exception("the instrument list of %s could not be updated, reference %s", broker, reference)

@@ -66,6 +66,8 @@ def _operation(one: Endpoint, schema_of: dict[int, Any], components: dict[str, A
 
 def _always(one: Endpoint) -> Iterable[tuple[int, str]]:
     """What may go wrong with every endpoint of its kind."""
+    if one.needs_database:
+        yield 503, "DATABASE_FAILED"
     if not one.is_open:
         yield 401, "LOGIN_REQUIRED"
         yield 409, "SETUP_REQUIRED"

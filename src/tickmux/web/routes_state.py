@@ -1,12 +1,12 @@
 """What runs, and how well: for monitors, for the dashboard, for Prometheus."""
 
 import time
+from contextlib import suppress
 
 from flask import Blueprint, Response, request
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from tickmux import __version__
+from tickmux.database import DatabaseFailed
 from tickmux.metrics import exposition
 from tickmux.runtime import Runtime
 from tickmux.web.context import Call, Web, this_web
@@ -27,6 +27,7 @@ metrics_blueprint = Blueprint("metrics", __name__)
     "Whether everything works; 503 only when the proxy does not run",
     Health,
     is_open=True,
+    needs_database=False,
     errors={503: "PROXY_NOT_RUNNING"},
 )
 def health(call: Call) -> Health:
@@ -116,9 +117,8 @@ def _is_well(status: FeedStatus) -> bool:
 
 
 def _database_trouble(web: Web) -> str | None:
-    try:
-        with web.database.reading() as session:
-            session.execute(text("SELECT 1"))
-    except SQLAlchemyError:
-        return "the database cannot be read: see the server's log"
-    return None
+    """What is wrong with the database; where it is, and why, is for the log, since anybody may ask."""
+    with suppress(DatabaseFailed):
+        web.database.check()
+        return "the database has failed a moment ago: see the server's log" if web.database.trouble.why else None
+    return "the database cannot be used: see the server's log"

@@ -8,13 +8,14 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from tickmux.database.api_keys import KeyOwner
 from tickmux.database.web_sessions import WebSessions
 
 _HALF_LIFE = 1800
+_ID = "web session "
 _SHAPE = re.compile(r"tmw_([0-9]{1,18})_([0-9]{1,12})_([0-9a-f]{64})")
 
 
@@ -50,10 +51,15 @@ class SessionKeys:
         owner = self._sessions.owner(session_id)
         return KeyOwner(owner[1], key_id(session_id)) if owner is not None else None
 
+    def ended(self, key_ids: Collection[str]) -> set[str]:
+        """Those of the keys of these names whose web session has ended."""
+        numbers = {int(one.removeprefix(_ID)) for one in key_ids}
+        return {key_id(number) for number in self._sessions.ended(numbers)}
+
     def _sign(self, session_id: int, expires_at: int) -> str:
         return hmac.digest(self._secret, f"{session_id} {expires_at}".encode(), hashlib.sha256).hex()
 
 
 def key_id(session_id: int) -> str:
     """The name under which all keys of a session go."""
-    return f"web session {session_id}"
+    return f"{_ID}{session_id}"

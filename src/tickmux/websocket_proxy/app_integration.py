@@ -27,10 +27,11 @@ from typing import Any, NamedTuple, TypeVar
 import uvloop
 from flask import Flask
 
+from tickmux.client_keys import Keys
 from tickmux.config import Settings
 from tickmux.database.engine import Database
 from tickmux.feeds.feed_directory import Upstream
-from tickmux.runtime import Keys, Runtime
+from tickmux.runtime import Runtime
 from tickmux.secrets_file import private_folder
 from tickmux.websocket_proxy.wsgi_host import refuse_unfit_host
 

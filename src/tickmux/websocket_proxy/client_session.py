@@ -49,6 +49,8 @@ HIGH_WATER = 256 << 10
 LOW_WATER = 64 << 10
 INBOX_REQUESTS = 5000
 INBOX_BYTES = 4 << 20
+_LONG_WAIT = 0.5
+"""Seconds that a feed may take to be made before the key is looked at again."""
 
 
 class ClientSession(picows.WSListener):
@@ -62,7 +64,8 @@ class ClientSession(picows.WSListener):
         self.append: Callable[[bytes], object] = self.pending.append
         self.user = ""
         self.key_digest = b""
-        """Tells the clients of one API key, should it be revoked."""
+        self._offered = b""
+        """A key that is good and whose feed is being made."""
         self.feed: Feed | None = None
         self.paused = False
         self.options = Options()
@@ -299,32 +302,45 @@ class ClientSession(picows.WSListener):
             pong["_pingId"] = ping.ping_id
         self.send(pong)
 
+    @property
+    def key_digests(self) -> tuple[bytes, bytes]:
+        """Tell the clients of one API key, should it be revoked: of the key that it uses, and of the one it will."""
+        return self.key_digest, self._offered
+
     # -- authentication -----------------------------------------------------------------------------------
 
     async def _authenticate(self, request: Authenticate) -> None:
-        user = await self._proxy.verify(request.api_key)
-        if self.closing:
-            return
-        if user is None:
-            error = RequestError(
-                ErrorCode.AUTHENTICATION_ERROR,
-                "the API key is not valid: make one with `tickmux apikey create`, or see `tickmux apikey list`",
-            )
-            self._auth_failed(error, request.request_id)
-            return
+        digest = key_digest(request.api_key)
         try:
-            feed = await self._proxy.feed_of(user)
+            user = await self._proxy.verify(request.api_key)
+            if self.closing:
+                return
+            # From here on whoever revokes the key finds this client, which closes it.
+            self._offered = digest
+            began = self._loop.time()
+            feed = await self._proxy.feed_of(user) if user is not None else None
+            if feed is not None and self.feed is not None and self.feed is not feed:
+                await self._held.release_all(self.feed)
+            if user is not None and self._loop.time() - began > _LONG_WAIT:
+                user = await self._proxy.verify(request.api_key)  # another process may have revoked it meanwhile
         except RequestError as error:
             self.send(auth_error(error, request.request_id))
             return
+        finally:
+            self._offered = b""
         if self.closing:
             return
-        if self.feed is not None and self.feed is not feed:
-            await self._held.release_all(self.feed)
+        if user is None or feed is None:
+            refusal = RequestError(
+                ErrorCode.AUTHENTICATION_ERROR,
+                "the API key is not valid: make one with `tickmux apikey create`, or see `tickmux apikey list`",
+            )
+            self._auth_failed(refusal, request.request_id)
+            return
         if self._grace is not None:
             self._grace.cancel()
         self.user, self.feed, self.options = user, feed, request.options
-        self.key_digest = key_digest(request.api_key)
+        self.key_digest = digest
         features = {"ltp": True, "quote": True, "depth": True, "orders": feed.has_orders}
         self.send(
             answer(
