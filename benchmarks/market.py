@@ -1,13 +1,15 @@
 """The instruments and feeds that all parts of the benchmark agree on."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from tickmux.codec import Credentials
 from tickmux.errors import RequestError
+from tickmux.feeds.local_feed import Listed
+from tickmux.feeds.session_keeper import Session
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.feed import Grant, StatusListener, Want, topic_name
-from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus
+from tickmux.websocket_proxy.feed_state import FeedInfo, FeedState, FeedStatus
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 FEED_ID = "bench:bus"
@@ -48,8 +50,8 @@ class BusFeed:
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         return lambda: None
 
-    def info(self) -> dict[str, Any]:
-        return {}
+    def info(self) -> FeedInfo:
+        return FeedInfo({}, (), 0, None)
 
     async def stop(self) -> None:
         pass
@@ -58,8 +60,21 @@ class BusFeed:
 class KiteInstruments:
     """An instrument list that has every `S0000` on NSE."""
 
-    async def resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
-        return [Instrument(name, exchange, str(token(int(name[1:])))) for name, exchange in wants]
+    async def resolve(self, names: Sequence[tuple[str, str]]) -> Listed:
+        return Listed(1, [Instrument(name, exchange, str(token(int(name[1:])))) for name, exchange in names])
 
-    async def generation(self) -> int:
+    def generation(self) -> int:
         return 1
+
+    async def warning(self) -> str:
+        return ""
+
+
+class KiteSessions:
+    """A session that every server accepts."""
+
+    def version(self) -> int:
+        return 1
+
+    async def read(self) -> Session:
+        return Session(Credentials({"api_key": "benchmark", "access_token": "benchmark"}), 1)

@@ -13,9 +13,8 @@ import sys
 
 import uvloop
 
-from benchmarks.market import BusFeed, KiteInstruments
+from benchmarks.market import BusFeed, KiteInstruments, KiteSessions
 from tickmux.broker.zerodha.streaming.zerodha_adapter import ZerodhaAdapter
-from tickmux.codec import Credentials
 from tickmux.feeds.local_feed import LocalFeed
 from tickmux.feeds.market_hours import MarketHours
 from tickmux.websocket_proxy.bus import BusPublisher
@@ -57,17 +56,12 @@ async def serve(kite_url: str | None) -> None:
 
 
 def _kite_feed(url: str, endpoint: str) -> LocalFeed:
-    adapter = ZerodhaAdapter({"feed": url})
-
-    async def credentials() -> Credentials:
-        return Credentials({"api_key": "benchmark", "access_token": "benchmark"})
-
     return LocalFeed(
-        adapter,
+        ZerodhaAdapter({"feed": url}),
         "benchmark",
         bus=BusPublisher(endpoint, "zerodha:benchmark", high_water_mark=_HIGH_WATER_MARK),
         instruments=KiteInstruments(),
-        provider=credentials,
+        sessions=KiteSessions(),
         limits=PoolLimits(),
         hours=MarketHours(always_open=True),
     )

@@ -113,22 +113,20 @@ def test_a_silent_connection_is_replaced(broker):
 
 def test_an_expired_token_stops_the_knocking_until_a_new_one_is_stored(broker):
     async def main():
-        async with rig(broker) as feed:
+        async with rig(broker, retry_waits=()) as feed:
             grants = await feed.subscribe(feed.listed(10), Mode.QUOTE)
             await feed.ticking(grants)
             feed.simulator.expire_token()
             await feed.state("auth_expired")
             failures = feed.feed.counters.auth_failures
             assert failures == 1
-            feed.feed.credentials_changed()  # somebody says so, yet the token is the same
-            asked = feed.asked
-            await eventually(lambda: feed.asked >= asked + 1)
+            looked = feed.sessions.looked
+            await eventually(lambda: feed.sessions.looked > looked + 1, "looks for another session")
             assert feed.feed.counters.auth_failures == failures, "a dead token is tried once"
             assert feed.feed.status.state == "auth_expired"
             (refusal,) = await feed.feed.subscribe([Want("SBIN", "NSE", Mode.LTP, 5)])
             assert refusal.code == "BROKER_AUTH_EXPIRED"
             feed.simulator.new_token()
-            feed.feed.credentials_changed()
             feed.bus.clear()
             await feed.ticking(grants)
             await feed.state("live")
@@ -192,10 +190,10 @@ def test_what_is_no_longer_wanted_is_unsubscribed_and_the_connection_closed(brok
             await feed.ticking(grants)
             await feed.feed.unsubscribe([grant.key for grant in grants[:3]])
             await eventually(lambda: all(one.subscribed == 3 for one in feed.feed.pool.connections()))
-            assert feed.feed.info()["symbols"] == 3
+            assert feed.feed.info().symbols == 3
             await feed.feed.unsubscribe([grant.key for grant in grants[3:]])
             await eventually(lambda: not feed.simulator.clients, "the connection's end")
-            assert feed.feed.pool.connections() == []
+            assert not feed.feed.pool.connections()
 
     run(main())
 

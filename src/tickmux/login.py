@@ -45,6 +45,10 @@ class LoginFailed(Exception):
     """The broker refused the login; the message is for the user, says what to do and holds no secret."""
 
 
+class LoginUnavailable(LoginFailed):
+    """The broker could not be reached, or is busy: it has said nothing about the keys, and may be asked again."""
+
+
 class AnswerWanted(Exception):
     """The broker wants one more answer before it gives a session, such as a code that it has just sent by SMS.
 

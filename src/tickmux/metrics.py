@@ -5,14 +5,11 @@ may be a moment old but never torn.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
-import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tickmux.runtime import Runtime
-from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.feed_state import FeedCounters, FeedState
 
 _FEED_HELP = {
@@ -76,14 +73,14 @@ class RuntimeMetrics:
         for name, text in _FEED_HELP.items():
             family = CounterMetricFamily(f"tickmux_feed_{name}", text, labels=labels)
             for feed, info in feeds:
-                family.add_metric([feed.broker, feed.account], info["counters"].get(name, 0))
+                family.add_metric([feed.broker, feed.account], getattr(info.counters, name, 0))
             yield family
         symbols = GaugeMetricFamily("tickmux_feed_symbols", "Instruments subscribed upstream.", labels=labels)
         states = GaugeMetricFamily(
             "tickmux_feed_state", "1 for the state that a feed is in.", labels=[*labels, "state"]
         )
         for feed, info in feeds:
-            symbols.add_metric([feed.broker, feed.account], info["symbols"])
+            symbols.add_metric([feed.broker, feed.account], info.symbols)
             for state in FeedState:
                 states.add_metric([feed.broker, feed.account, state.value], float(feed.status.state == state))
         yield symbols
@@ -95,18 +92,6 @@ def exposition(runtime: Runtime) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(RuntimeMetrics(runtime))
     return bytes(generate_latest(registry))
-
-
-def feed_summary(feed: Feed) -> dict[str, Any]:
-    """One feed as the dashboard shows it."""
-    status = feed.status
-    return {
-        "id": feed.id,
-        "broker": feed.broker,
-        "account": feed.account,
-        **msgspec.to_builtins(status),
-        **feed.info(),
-    }
 
 
 assert set(_FEED_HELP) == set(FeedCounters.__struct_fields__)  # noqa: S101 - a counter without help would go unseen

@@ -29,6 +29,7 @@ from tickmux.feeds.feed_directory import (
 )
 from tickmux.feeds.remote.remote_feed import FeedLink
 from tickmux.feeds.simulated_market import SimulatedMarket
+from tickmux.feeds.stored_versions import StoredVersions
 from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
 from tickmux.websocket_proxy.feed import Feed
@@ -55,6 +56,7 @@ class Runtime:
         self.client_keys = ClientKeys((*more_keys, self.api_keys), lambda: self.proxy.clients)
         self.sessions = BrokerSessions(database, settings.tickmux_secret)
         self.instruments = InstrumentStore(database)
+        self._versions = StoredVersions(self.sessions, self.instruments)
         self.upstream = upstream
         self.feeds: FeedDirectory[Feed] | None = None
         self.chosen: ChosenSource | None = None
@@ -117,13 +119,21 @@ class Runtime:
             link.start()
             self._stack.push_async_callback(link.stop)
             return RemoteSource(link)
+        self._versions.start()
+        self._stack.push_async_callback(self._versions.stop)
         if self.upstream.simulate is not None:
             return await self._simulate(self.upstream.simulate)
         if self.upstream.broker is not None:
             load_broker(self.upstream.broker)  # a wrong name is an error now, not at the first client
-            return BrokerSource(self.settings, self.sessions, self.instruments, self.upstream.broker)
+            return BrokerSource(self.settings, self.sessions, self.instruments, self._versions, self.upstream.broker)
         self.chosen = ChosenSource(
-            self.settings, self.sessions, self.instruments, self.proxy, self.upstream.seed, self.upstream.rate
+            self.settings,
+            self.sessions,
+            self.instruments,
+            self._versions,
+            self.proxy,
+            self.upstream.seed,
+            self.upstream.rate,
         )
         self._stack.push_async_callback(self.chosen.stop)
         return self.chosen
@@ -133,7 +143,7 @@ class Runtime:
         self._stack.push_async_callback(market.stop)
         await market.start()
         self.simulator, self.market = market.simulator, market.task
-        return SimulatedSource(self.settings, market.simulator, self.instruments)
+        return SimulatedSource(self.settings, market.simulator, self.instruments, self._versions)
 
     def running_feeds(self) -> list[Feed]:
         """The feeds that somebody has needed so far."""

@@ -16,6 +16,7 @@ from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import RequestError
 from tickmux.feeds.feed_directory import BrokerSource, FeedDirectory, StoredInstruments
 from tickmux.feeds.market_hours import MarketHours
+from tickmux.feeds.stored_versions import StoredVersions
 from tickmux.instrument import Instrument
 from tickmux.login import IST, AnswerWanted, Field
 from tickmux.simulator import load_simulator
@@ -59,13 +60,16 @@ class World:
             "127.0.0.1", 0, high_water_mark=1000, on_message=lambda *_: None, on_drained=lambda: None
         )
         self.bus.start()
-        source = BrokerSource(settings, self.sessions, store, None)
+        self.versions = StoredVersions(self.sessions, store)
+        self.versions.start()
+        source = BrokerSource(settings, self.sessions, store, self.versions, None)
         self.directory = FeedDirectory(source, lambda: self.bus.local_endpoint)
         self.market = asyncio.create_task(self.simulator.exchange.run())
         return self
 
     async def __aexit__(self, *_):
         await self.directory.stop()
+        await self.versions.stop()
         self.market.cancel()
         await asyncio.wait([self.market])
         self.bus.close()
@@ -140,9 +144,13 @@ FRIDAY = datetime(2026, 12, 4, 12, 0, tzinfo=IST)
 def listed(tmp_path, rows, now):
     """A list that was stored just now, seen at another moment."""
     settings = Settings.load({"TICKMUX_HOME": tmp_path}, environ={}, folder=tmp_path)
-    store = InstrumentStore(Database.open(settings))
+    database = Database.open(settings)
+    store = InstrumentStore(database)
     store.replace("zerodha", rows)
-    return StoredInstruments(store, "zerodha", "tickmux instruments update zerodha", MarketHours(), lambda: now)
+    versions = StoredVersions(BrokerSessions(database, settings.tickmux_secret), store)
+    return StoredInstruments(
+        store, "zerodha", "tickmux instruments update zerodha", MarketHours(), versions, lambda: now
+    )
 
 
 def contract(symbol, expiry):
@@ -155,7 +163,7 @@ def test_an_expired_contract_is_refused_whatever_the_list_says_and_the_next_one_
 
     async def main():
         names = [("NIFTY01DEC2624550CE", "NFO"), ("NIFTY24NOV2624550CE", "NFO"), ("NIFTY08DEC2624550CE", "NFO")]
-        listed_still, gone, alive = await instruments.resolve(names)
+        listed_still, gone, alive = (await instruments.resolve(names)).found
         for refused, day in ((listed_still, "01-DEC-26"), (gone, "24-NOV-26")):
             assert refused.code == "SYMBOL_NOT_FOUND"
             assert f"expired on {day}" in refused.message
@@ -170,8 +178,8 @@ def test_a_contract_is_served_until_midnight_of_its_expiry_day(tmp_path):
     evening, next_day = FRIDAY.replace(hour=23, minute=59), FRIDAY + timedelta(hours=12)
 
     async def main():
-        (alive,) = await listed(tmp_path, rows, evening).resolve([("NIFTY04DEC26FUT", "NFO")])
-        (ended,) = await listed(tmp_path, rows, next_day).resolve([("NIFTY04DEC26FUT", "NFO")])
+        (alive,) = (await listed(tmp_path, rows, evening).resolve([("NIFTY04DEC26FUT", "NFO")])).found
+        (ended,) = (await listed(tmp_path, rows, next_day).resolve([("NIFTY04DEC26FUT", "NFO")])).found
         assert alive == rows[0]
         assert ended.code == "SYMBOL_NOT_FOUND"
 

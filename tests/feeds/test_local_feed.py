@@ -57,7 +57,6 @@ def test_without_a_session_the_feed_says_how_to_log_in_and_starts_when_one_is_st
             await feed.state("auth_expired")
             assert "tickmux broker login zerodha" in feed.feed.status.message
             feed.simulator.credentials = stored
-            feed.feed.credentials_changed()
             await feed.ticking(grants)
             await feed.state("live")
 
@@ -101,7 +100,7 @@ def test_references_are_counted_so_that_one_clients_leaving_does_not_end_another
             feed.bus.clear()
             await feed.ticking([first])
             await feed.feed.unsubscribe([first.key, first.key])
-            assert feed.feed.info()["symbols"] == 0
+            assert feed.feed.info().symbols == 0
 
     run(main)
 
@@ -192,7 +191,7 @@ def test_where_keys_alone_make_a_session_a_refused_one_is_renewed_once_without_a
                     raise LoginFailed("the keys are no longer valid")
                 feed.simulator.new_token()
 
-            feed.feed._renew = renew
+            feed.feed.keeper._renew = renew
             grants = await feed.subscribe(feed.listed(2), Mode.LTP)
             await feed.ticking(grants)
             feed.simulator.expire_token()
@@ -202,9 +201,8 @@ def test_where_keys_alone_make_a_session_a_refused_one_is_renewed_once_without_a
             feed.simulator.expire_token()
             await feed.state("auth_expired")
             await eventually(lambda: "no longer valid" in feed.feed.status.message)
-            asked = feed.asked
-            feed.feed.credentials_changed()
-            await eventually(lambda: feed.asked > asked + 1)
+            looked = feed.sessions.looked
+            await eventually(lambda: feed.sessions.looked > looked + 1)
             assert len(renewals) == 2, "not again for the same refused session"
 
     run(main)

@@ -81,7 +81,7 @@ def test_demand_reaches_the_feed_and_its_state_comes_back():
             assert (grant.key.mode, grant.key.depth) == (Mode.DEPTH, 5)
             await feed.ticking([grant])
             await eventually(lambda: remote.status.state == "live", "its state")
-            await eventually(lambda: remote.info()["symbols"] == 1, "its numbers")
+            await eventually(lambda: remote.info().symbols == 1, "its numbers")
             await remote.unsubscribe([grant.key])
             await eventually(lambda: not feed.feed.pool.connections(), "the end of the demand")
 

@@ -8,13 +8,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
 from support.servers import PATIENCE, eventually
 from tickmux.errors import ErrorCode, RequestError
-from tickmux.feeds.local_feed import LocalFeed
+from tickmux.feeds import local_feed
+from tickmux.feeds.feed_directory import SimulatedSessions
+from tickmux.feeds.local_feed import Listed, LocalFeed
 from tickmux.feeds.market_hours import MarketHours
+from tickmux.feeds.session_keeper import Session
 from tickmux.instrument import Instrument
 from tickmux.simulator import load_simulator
 from tickmux.simulator.market.exchange import Exchange
@@ -53,12 +57,33 @@ class ListedInstruments:
         self.rows = {(row.symbol, row.exchange): row for row in rows}
         self.version = 1
 
-    async def resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
+    async def resolve(self, names: Sequence[tuple[str, str]]) -> Listed:
         missing = RequestError(ErrorCode.SYMBOL_NOT_FOUND, "not listed")
-        return [self.rows.get(want, missing) for want in wants]
+        return Listed(self.version, [self.rows.get(name, missing) for name in names])
 
-    async def generation(self) -> int:
+    def generation(self) -> int:
         return self.version
+
+    async def warning(self) -> str:
+        return ""
+
+
+class SessionsOfRig(SimulatedSessions):
+    """The session that the rig's simulator accepts; `asked` counts how often the feed has read it."""
+
+    asked = 0
+    looked = 0
+    """How often the feed has asked whether there is another one."""
+    stored_again = 0
+    """Add to it what somebody stores without changing it."""
+
+    def version(self) -> int:
+        self.looked += 1
+        return super().version() + self.stored_again
+
+    async def read(self) -> Session | None:
+        self.asked += 1
+        return await super().read()
 
 
 def impatient(adapter: Any, **changes: Any) -> Any:
@@ -75,10 +100,9 @@ class Rig:
         self.name = name
         self.exchange = Exchange(seed=7, rate=rate)
         self.simulator = load_simulator(name)(self.exchange)
+        self.retry_waits: tuple[float, ...] = changes.pop("retry_waits", (0.01, 0.01))
         self.changes = changes
         self.bus = RecordingBus()
-        self.asked = 0
-        """How often the feed has asked for credentials."""
 
     async def start(self, limits: PoolLimits) -> None:
         await self.simulator.start()
@@ -87,21 +111,19 @@ class Rig:
         parser = broker.instruments()
         rows = [row for file, data in self.simulator.instrument_dump() for row in parser.parse(data, file)]
         self.instruments = ListedInstruments(rows)
+        self.sessions = SessionsOfRig(self.simulator)
         self.adapter = impatient(broker.adapter(self.simulator.urls), **self.changes)
         self.feed = LocalFeed(
             self.adapter,
             "test",
             bus=self.bus,  # type: ignore[arg-type]
             instruments=self.instruments,
-            provider=self._credentials,
+            sessions=self.sessions,
             limits=limits,
             hours=MarketHours(always_open=True),
             rng=random.Random(1),
+            retry_waits=self.retry_waits,
         )
-
-    async def _credentials(self) -> Any:
-        self.asked += 1
-        return self.simulator.credentials
 
     async def stop(self) -> None:
         # The market first: it may fill the loop that the feed shares with it here.
@@ -150,8 +172,9 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """A running rig; `changes` are applied to the adapter's channels."""
     made = Rig(name, rate, changes)
-    await made.start(limits or PoolLimits())
-    try:
-        yield made
-    finally:
-        await made.stop()
+    with patch.object(local_feed, "_WATCH_INTERVAL", 0.05):
+        await made.start(limits or PoolLimits())
+        try:
+            yield made
+        finally:
+            await made.stop()

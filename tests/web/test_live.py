@@ -101,7 +101,7 @@ def test_subscriptions_are_carried_over_to_another_source(user, live, proxy):
             ended = await client.until(lambda message: message.get("type") == "unsubscribe")
             assert ended["status"] == "success"
             (feed,) = feeds
-            await eventually(lambda: feed.info()["symbols"] == 0, "everything is given back")
+            await eventually(lambda: feed.info().symbols == 0, "everything is given back")
 
     asyncio.run(main())
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import httpx
 
-from tickmux.login import LoginFailed
+from tickmux.login import LoginUnavailable
 
 
 async def ask(http: httpx.AsyncClient, broker: str, method: str, url: str, **request: Any) -> httpx.Response:
-    """The broker's answer, whatever its status; raises LoginFailed where none comes."""
+    """The broker's answer, whatever its status; raises LoginUnavailable where none comes."""
     try:
         return await http.request(method, url, **request)
     except httpx.HTTPError as error:
-        raise LoginFailed(
+        raise LoginUnavailable(
             f"{broker} cannot be reached ({type(error).__name__}): check the network, then log in again"
         ) from None
 

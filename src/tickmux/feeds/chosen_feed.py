@@ -9,20 +9,19 @@ Bounded: one feed a user, one simulated market a broker; a market that nobody ha
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tickmux.codec import Credentials
 from tickmux.config import Settings
 from tickmux.database.broker_sessions import BrokerSessions
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import ErrorCode, RequestError
-from tickmux.feeds.feed_directory import BrokerSource, StoredInstruments, make_local_feed, simulated_list
-from tickmux.feeds.market_hours import MarketHours
+from tickmux.feeds.feed_directory import BrokerSource, make_simulated_feed, simulated_list
 from tickmux.feeds.simulated_market import SimulatedMarket
+from tickmux.feeds.stored_versions import StoredVersions
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
 from tickmux.websocket_proxy.feed import Feed, Grant, Want
-from tickmux.websocket_proxy.feed_state import FeedStatus, StatusListener, StatusListeners
+from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus, StatusListener, StatusListeners
 from tickmux.websocket_proxy.mapping import DEFAULT_DEPTH
 from tickmux.websocket_proxy.server import WebSocketProxy
 from tickmux.websocket_proxy.subscription_index import TopicKey
@@ -105,7 +104,7 @@ class UserFeed:
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         return self._listeners.add(listener)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> FeedInfo:
         return self.feed.info()
 
     async def stop(self) -> None:
@@ -158,6 +157,7 @@ class ChosenSource:
         settings: Settings,
         sessions: BrokerSessions,
         store: InstrumentStore,
+        versions: StoredVersions,
         proxy: WebSocketProxy,
         seed: int,
         rate: float,
@@ -165,9 +165,10 @@ class ChosenSource:
         self._settings = settings
         self._sessions = sessions
         self._store = store
+        self._versions = versions
         self._proxy = proxy
         self._seed, self._rate = seed, rate
-        self._brokers = BrokerSource(settings, sessions, store, None)
+        self._brokers = BrokerSource(settings, sessions, store, versions, None)
         self._markets: dict[str, SimulatedMarket] = {}
         self._choices: dict[str, Choice] = {}
         self._feeds: dict[str, UserFeed] = {}
@@ -244,16 +245,5 @@ class ChosenSource:
         if not choice.simulated:
             return self._brokers.make(f"{choice.broker}:{user}", self._endpoint)
         simulator = self._markets[choice.broker].simulator
-
-        async def present() -> Credentials | None:
-            return simulator.credentials
-
-        return make_local_feed(
-            self._settings,
-            load_broker(choice.broker).adapter(simulator.urls),
-            f"simulator:{user}",
-            self._endpoint,
-            StoredInstruments(self._store, simulated_list(choice.broker), "tickmux serve --simulate", None),
-            present,
-            MarketHours(always_open=True),
-        )
+        account = f"simulator:{user}"
+        return make_simulated_feed(self._settings, simulator, account, self._endpoint, self._store, self._versions)

@@ -1,12 +1,11 @@
 """A feed without an upstream of ours: any symbol may be subscribed, ticks come from publishers on the bus."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from tickmux.errors import RequestError
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.feed import Grant, Want
-from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus, StatusListener
+from tickmux.websocket_proxy.feed_state import FeedInfo, FeedState, FeedStatus, StatusListener
 from tickmux.websocket_proxy.foreign import openalgo_topic
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
@@ -51,8 +50,8 @@ class ExternalFeed:
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         return lambda: None
 
-    def info(self) -> dict[str, Any]:
-        return {"capacity": {}, "connections": [], "symbols": len(self._demand), "counters": {}}
+    def info(self) -> FeedInfo:
+        return FeedInfo({}, (), len(self._demand), None)
 
     async def stop(self) -> None:
         self._stopped = True

@@ -5,7 +5,7 @@ the bus. Owns the feeds that it makes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -18,9 +18,11 @@ from tickmux.database.broker_sessions import BrokerSessions, SessionUnreadable
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.external_feed import ExternalFeed
-from tickmux.feeds.local_feed import LocalFeed, Renewer
+from tickmux.feeds.local_feed import Listed, LocalFeed
 from tickmux.feeds.market_hours import MarketHours
 from tickmux.feeds.remote.remote_feed import FeedLink, RemoteFeed
+from tickmux.feeds.session_keeper import Renewer, Session, Sessions
+from tickmux.feeds.stored_versions import StoredVersions
 from tickmux.instrument import Instrument, format_expiry
 from tickmux.login import IST, AnswerWanted, LoginFailed, LoginKind
 from tickmux.simulator.server.base import BrokerSimulator
@@ -104,23 +106,21 @@ class StoredInstruments:
         name: str,
         update_with: str,
         hours: MarketHours | None,
+        versions: StoredVersions,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
+        self._versions = versions
         self._name = name
         self._update_with = update_with
         self._hours = hours
         self._now = now
 
-    async def resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
-        return await asyncio.to_thread(self._resolve, wants)
+    async def resolve(self, names: Sequence[tuple[str, str]]) -> Listed:
+        return await asyncio.to_thread(self._resolve, names)
 
-    async def generation(self) -> int:
-        return await asyncio.to_thread(self._store.generation, self._name)
-
-    async def owners(self, keys: Sequence[tuple[str, str]]) -> list[Instrument | None]:
-        """Whose the tokens are now, by (brexchange, token); None for those that nobody has."""
-        return await asyncio.to_thread(self._store.owners, self._name, keys)
+    def generation(self) -> int | None:
+        return self._versions.instruments(self._name)
 
     async def warning(self) -> str:
         """What is wrong with the list's age, and what to do; empty for one of the last trading day."""
@@ -138,8 +138,15 @@ class StoredInstruments:
             f"missing and tokens may be others' by now; run `{self._update_with}`"
         )
 
-    def _resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
-        pairs = [(exchange, symbol) for symbol, exchange in wants]
+    def _resolve(self, names: Sequence[tuple[str, str]]) -> Listed:
+        while True:
+            generation = self._store.generation(self._name)
+            found = self._look_up(names)
+            if generation == self._store.generation(self._name):  # else some are of one list, some of another
+                return Listed(generation, found)
+
+    def _look_up(self, names: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
+        pairs = [(exchange, symbol) for symbol, exchange in names]
         found = self._store.resolve_many(self._name, pairs)
         hints = iter(range(_HINTS))
         now = self._now().astimezone(IST)
@@ -147,7 +154,7 @@ class StoredInstruments:
             instrument
             if instrument is not None and not has_ended(instrument, now)
             else self._refusal(symbol, exchange, now.date(), with_hint=next(hints, None) is not None)
-            for (symbol, exchange), instrument in zip(wants, found, strict=True)
+            for (symbol, exchange), instrument in zip(names, found, strict=True)
         ]
 
     def _refusal(self, symbol: str, exchange: str, today: date, *, with_hint: bool) -> RequestError:
@@ -168,12 +175,57 @@ class StoredInstruments:
         return RequestError(ErrorCode.SYMBOL_NOT_FOUND, f"{symbol} is not listed on {exchange}; {hint}")
 
 
+class StoredSessions:
+    """One user's session with one broker, as the database has it."""
+
+    def __init__(self, sessions: BrokerSessions, versions: StoredVersions, user: str, broker: str) -> None:
+        self._sessions = sessions
+        self._versions = versions
+        self._user, self._broker = user, broker
+
+    def version(self) -> int:
+        return self._versions.session(self._user, self._broker)
+
+    async def read(self) -> Session | None:
+        try:
+            found = await asyncio.to_thread(self._sessions.get, self._user, self._broker)
+        except SessionUnreadable:
+            return None
+        return Session(found.credentials, found.version) if found is not None else None
+
+
+class SimulatedSessions:
+    """The session that a simulated broker accepts now; another one is another version."""
+
+    def __init__(self, simulator: BrokerSimulator) -> None:
+        self._simulator = simulator
+        self._version = 0
+        self._last: Credentials | None = None
+
+    def version(self) -> int:
+        present = self._simulator.credentials
+        if present != self._last:
+            self._last = present
+            self._version += 1
+        return self._version
+
+    async def read(self) -> Session | None:
+        version = self.version()
+        return Session(self._last, version) if self._last is not None else None
+
+
 class BrokerSource:
     """The users' own broker sessions; `broker` names one for everybody, None means each user's active one."""
 
     def __init__(
-        self, settings: Settings, sessions: BrokerSessions, store: InstrumentStore, broker: str | None
+        self,
+        settings: Settings,
+        sessions: BrokerSessions,
+        store: InstrumentStore,
+        versions: StoredVersions,
+        broker: str | None,
     ) -> None:
+        self._versions = versions
         self._settings = settings
         self._sessions = sessions
         self._store = store
@@ -205,8 +257,8 @@ class BrokerSource:
             broker.adapter(self._settings.urls(name)),
             user,
             endpoint,
-            StoredInstruments(self._store, name, f"tickmux instruments update {name}", hours),
-            self._provider(name, user),
+            StoredInstruments(self._store, name, f"tickmux instruments update {name}", hours, self._versions),
+            StoredSessions(self._sessions, self._versions, user, name),
             hours,
             self._renewer(broker, user) if broker.login.kind == LoginKind.KEYS else None,
         )
@@ -228,21 +280,14 @@ class BrokerSource:
 
         return renew
 
-    def _provider(self, broker: str, user: str) -> Callable[[], Awaitable[Credentials | None]]:
-        async def stored() -> Credentials | None:
-            try:
-                found = await asyncio.to_thread(self._sessions.get, user, broker)
-            except SessionUnreadable:
-                return None
-            return found.credentials if found is not None else None
-
-        return stored
-
 
 class SimulatedSource:
     """One simulated broker for everybody; its markets are always open."""
 
-    def __init__(self, settings: Settings, simulator: BrokerSimulator, store: InstrumentStore) -> None:
+    def __init__(
+        self, settings: Settings, simulator: BrokerSimulator, store: InstrumentStore, versions: StoredVersions
+    ) -> None:
+        self._versions = versions
         self._settings = settings
         self._simulator = simulator
         self._store = store
@@ -251,20 +296,7 @@ class SimulatedSource:
         return "simulator"
 
     def make(self, account: str, endpoint: str) -> LocalFeed:
-        simulator = self._simulator
-
-        async def present() -> Credentials | None:
-            return simulator.credentials
-
-        return make_local_feed(
-            self._settings,
-            load_broker(simulator.name).adapter(simulator.urls),
-            account,
-            endpoint,
-            StoredInstruments(self._store, simulated_list(simulator.name), "tickmux serve --simulate", None),
-            present,
-            MarketHours(always_open=True),
-        )
+        return make_simulated_feed(self._settings, self._simulator, account, endpoint, self._store, self._versions)
 
 
 class RemoteSource:
@@ -301,13 +333,33 @@ def simulated_list(broker: str) -> str:
     return f"simulated {broker}"
 
 
+def make_simulated_feed(
+    settings: Settings,
+    simulator: BrokerSimulator,
+    account: str,
+    endpoint: str,
+    store: InstrumentStore,
+    versions: StoredVersions,
+) -> LocalFeed:
+    """A feed on a simulated broker, whose markets are always open."""
+    return make_local_feed(
+        settings,
+        load_broker(simulator.name).adapter(simulator.urls),
+        account,
+        endpoint,
+        StoredInstruments(store, simulated_list(simulator.name), "tickmux serve --simulate", None, versions),
+        SimulatedSessions(simulator),
+        MarketHours(always_open=True),
+    )
+
+
 def make_local_feed(
     settings: Settings,
     adapter: BaseBrokerWebSocketAdapter,
     account: str,
     endpoint: str,
     instruments: StoredInstruments,
-    provider: Callable[[], Awaitable[Credentials | None]],
+    sessions: Sessions,
     hours: MarketHours,
     renew: Renewer | None = None,
 ) -> LocalFeed:
@@ -317,7 +369,7 @@ def make_local_feed(
         account,
         bus=BusPublisher(endpoint, f"{adapter.name}:{account}", high_water_mark=settings.zmq_hwm),
         instruments=instruments,
-        provider=provider,
+        sessions=sessions,
         limits=PoolLimits(
             settings.max_symbols_per_websocket,
             settings.max_websocket_connections,

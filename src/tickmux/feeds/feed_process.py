@@ -14,6 +14,7 @@ from tickmux.feeds.feed_directory import BrokerSource, FeedDirectory, FeedSource
 from tickmux.feeds.local_feed import LocalFeed
 from tickmux.feeds.remote.feed_host import FeedHost
 from tickmux.feeds.simulated_market import SimulatedMarket
+from tickmux.feeds.stored_versions import StoredVersions
 
 
 class FeedProcess:
@@ -23,6 +24,7 @@ class FeedProcess:
         self._settings = settings
         self._sessions = BrokerSessions(database, settings.tickmux_secret)
         self._instruments = InstrumentStore(database)
+        self._versions = StoredVersions(self._sessions, self._instruments)
         self._upstream = upstream
         self._stack = AsyncExitStack()
         self.bus = f"tcp://{settings.zmq_host}:{settings.zmq_port}"
@@ -32,6 +34,8 @@ class FeedProcess:
     async def start(self) -> None:
         """Raises PortTaken, UnknownSimulator; what had been started is stopped again."""
         try:
+            self._versions.start()
+            self._stack.push_async_callback(self._versions.stop)
             feeds = FeedDirectory(await self._source(), lambda: self.bus)
             self._stack.push_async_callback(feeds.stop)
             host = FeedHost(feeds.feed_of, self._settings.feed_host, self._settings.feed_port)
@@ -48,8 +52,8 @@ class FeedProcess:
     async def _source(self) -> FeedSource[LocalFeed]:
         upstream = self._upstream
         if upstream.simulate is None:
-            return BrokerSource(self._settings, self._sessions, self._instruments, upstream.broker)
+            return BrokerSource(self._settings, self._sessions, self._instruments, self._versions, upstream.broker)
         market = SimulatedMarket(upstream.simulate, upstream.seed, upstream.rate, self._instruments)
         self._stack.push_async_callback(market.stop)
         await market.start()
-        return SimulatedSource(self._settings, market.simulator, self._instruments)
+        return SimulatedSource(self._settings, market.simulator, self._instruments, self._versions)

@@ -1,43 +1,53 @@
-"""One broker session's feed, with its connections in this process: demand in, ticks out.
+"""One broker session's feed, with its connections in this process: it watches and tells.
 
-Owns one task (`_watch`), its pool's connections, one HTTP client and one bus socket.
+What it is made of: the `SessionKeeper` (which credentials connections use), the `Demand` (who holds what), the
+`ConnectionPool` (which connection carries it), the `TickPublisher` (ticks on their way to the bus). This module joins
+them, looks instruments up before anything is decided, and notices what no event tells: silence, the market's hours,
+contracts that are over, a new instrument list.
+
+Owns two tasks (`_watch`, `_follow`), its pool's connections, its keeper, one HTTP client and one bus socket.
 Bounded by the pool's size: what is granted has a place there.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from datetime import UTC, date, datetime
+from typing import NamedTuple, Protocol
 
 import httpx
 import msgspec
 
 from tickmux import owned_task
 from tickmux.codec import Credentials
+from tickmux.contract_expiry import has_ended
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.data_quality import DataQuality
+from tickmux.feeds.demand import Demand, Name
 from tickmux.feeds.feed_connection import FeedConnection, LinkState
 from tickmux.feeds.market_hours import MarketHours
 from tickmux.feeds.publisher import TickPublisher
+from tickmux.feeds.session_keeper import RETRY_WAITS, Renewer, SessionKeeper, Sessions
 from tickmux.instrument import Instrument
-from tickmux.login import LoginFailed
+from tickmux.login import IST
 from tickmux.tick import Mode, Tick
-from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
+from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter, Unavailable
 from tickmux.websocket_proxy.bus import BusPublisher
 from tickmux.websocket_proxy.connection_manager import ConnectionPool, PoolLimits
 from tickmux.websocket_proxy.feed import Grant, Want, topic_name
 from tickmux.websocket_proxy.feed_state import (
+    ChannelSize,
+    ConnectionInfo,
     FeedCounters,
+    FeedInfo,
     FeedState,
     FeedStatus,
     StatusListener,
     StatusListeners,
     epoch_ms,
 )
-from tickmux.websocket_proxy.mapping import best_depth
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 log = logging.getLogger(__name__)
@@ -46,37 +56,28 @@ STALLED_AFTER = 30.0
 """Seconds without a tick, with a market open, after which a feed is called stalled."""
 _WATCH_INTERVAL = 1.0
 _BUS_READY_TIMEOUT = 10.0
+_WARNING_INTERVAL = 60.0
+"""Seconds between two looks at the age of the instrument list."""
+
+
+class Listed(NamedTuple):
+    """What a broker's instrument list says of some names, all of it from the list `generation`."""
+
+    generation: int
+    found: Sequence[Instrument | RequestError]
 
 
 class Instruments(Protocol):
     """Where a feed looks instruments up."""
 
-    async def resolve(self, wants: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
+    async def resolve(self, names: Sequence[Name]) -> Listed:
         """For each (symbol, exchange) the instrument, or why there is none."""
 
-    async def generation(self) -> int:
-        """Changes whenever the broker's instrument list has been replaced."""
-
-    async def owners(self, keys: Sequence[tuple[str, str]]) -> list[Instrument | None]:
-        """Whose the tokens are in the list in use, by (brexchange, token); None for those that nobody has."""
+    def generation(self) -> int | None:
+        """Greater, within a second, when the broker's list has been replaced; None while unknown. Costs nothing."""
 
     async def warning(self) -> str:
         """What is wrong with the list's age, for the feed's status; empty for a list of the last trading day."""
-
-
-CredentialsProvider = Callable[[], Awaitable[Credentials | None]]
-"""The broker session as it is stored now; asked at every connect attempt, None when there is none."""
-
-
-Renewer = Callable[[], Awaitable[None]]
-"""Obtains and stores a new broker session without a person, where keys alone make one; raises LoginFailed."""
-
-
-class _Served(NamedTuple):
-    """What an instrument is subscribed for upstream, and as what: channel -> kind."""
-
-    wish: tuple[Mode, int]
-    streams: dict[str, str]
 
 
 class LocalFeed:
@@ -91,12 +92,13 @@ class LocalFeed:
         *,
         bus: BusPublisher,
         instruments: Instruments,
-        provider: CredentialsProvider,
+        sessions: Sessions,
         limits: PoolLimits,
         hours: MarketHours,
         renew: Renewer | None = None,
         rng: random.Random | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        retry_waits: Sequence[float] = RETRY_WAITS,
     ) -> None:
         self.adapter = adapter
         self.broker = adapter.name
@@ -107,38 +109,49 @@ class LocalFeed:
         self.http = httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_connections=8))
         self._bus = bus
         self._instruments = instruments
-        self._provider = provider
         self._hours = hours
-        self._renew = renew
-        self._renewed: Credentials | None = None
-        """The refused credentials that a renewal has been tried for: once, since each login ends other sessions."""
         self._now = now
         self._rng = rng or random.Random()
         self._clock = asyncio.get_running_loop().time
+        self._last_tick = 0.0
+        self._awaited_since = 0.0
+        """Since when ticks may be expected: the beginning of the last session, by the loop's clock."""
+        self._listeners = StatusListeners()
+        self._day: date | None = None
+        """The day in India whose expired contracts have been let go of."""
+        self._warning = ""
+        self._warned_at = float("-inf")
+        self._unfollowed = False
+        """Whether the database could not be read at the last look."""
+        self._stopped = False
+        self._status = FeedStatus(FeedState.CONNECTING, epoch_ms(), "connects with the first subscription", 0)
         self.publisher = TickPublisher(
             bus,
-            lambda instrument, mode, depth: topic_name(self._key(instrument, mode, depth)),
+            self._topic,
             epoch_ms,
             merges_channels=len(adapter.channels) > 1,
             quality=DataQuality(self.counters, lambda exchange: hours.is_continuous(exchange, now())),
         )
         self.pool = ConnectionPool(adapter, limits, self._open_connection)
-        self._known: dict[tuple[str, str], Instrument] = {}
-        self._demand: dict[Instrument, dict[tuple[Mode, int], int]] = {}
-        self._served: dict[Instrument, _Served] = {}
-        self._listeners = StatusListeners()
-        self._met: Credentials | None = None
-        self._refused: Credentials | None = None
-        self._refusal = ""
-        self._credentials_stored = asyncio.Event()
-        self._last_tick = 0.0
-        self._generation = -1
-        self._stopped = False
-        self._status = FeedStatus(FeedState.CONNECTING, epoch_ms(), "connects with the first subscription", 0)
-        self._watcher = owned_task.keep_running(self._watch, f"watch over {self.id}")
+        self.demand = Demand(self.id, adapter, self.pool, self.publisher)
+        self.keeper = SessionKeeper(
+            sessions,
+            self.broker,
+            renew=renew,
+            clock=self._clock,
+            met=adapter.meets,
+            changed=self._refresh_status,
+            last_tick=lambda: self._last_tick,
+            in_use=lambda: any(one.state == LinkState.LIVE for one in self.pool.connections()),
+            retry_waits=retry_waits,
+        )
+        self._tasks = (
+            owned_task.keep_running(self._watch, f"watch over {self.id}"),
+            owned_task.keep_running(self._follow, f"lists and sessions of {self.id}"),
+        )
 
     def __repr__(self) -> str:
-        return f"<LocalFeed {self.id} {self._status.state}, {len(self._demand)} instruments>"
+        return f"<LocalFeed {self.id} {self._status.state}, {len(self.demand)} instruments>"
 
     # -- the proxy's side ---------------------------------------------------------------------------------
 
@@ -147,32 +160,35 @@ class LocalFeed:
         return self._status
 
     async def subscribe(self, wants: Sequence[Want]) -> list[Grant | RequestError]:
+        """May be cancelled: what has not been returned has not been granted, since nothing waits after granting."""
         if self._status.state == FeedState.AUTH_EXPIRED:
-            return [RequestError(ErrorCode.BROKER_AUTH_EXPIRED, self._refusal) for _ in wants]
+            return [RequestError(ErrorCode.BROKER_AUTH_EXPIRED, self._status.message) for _ in wants]
         if not await self._bus.wait_ready(_BUS_READY_TIMEOUT):
             return [
                 RequestError(ErrorCode.BROKER_INIT_ERROR, "the feed cannot reach the bus; see the log") for _ in wants
             ]
-        if self._met is None and (stored := await self._provider()) is not None:
-            self._meet(stored)
-        if self._generation == -1:
-            self._generation = await self._instruments.generation()  # of the list that the first symbols come from
-        names = list(dict.fromkeys((w.symbol, w.exchange) for w in wants if self.adapter.serves(w.exchange)))
-        missing = [name for name in names if name not in self._known]
-        found = dict(zip(missing, await self._instruments.resolve(missing), strict=True)) if missing else {}
-        return [self._grant(want, found) for want in wants]
+        with suppress(Unavailable):  # the connections will say so
+            await self.keeper.look()  # whose session it is may decide what can be granted
+        served = [one for one in wants if self.adapter.serves(one.exchange)]
+        found = await self._look_up([(one.symbol, one.exchange) for one in served])
+        if self._stopped:
+            return [RequestError(ErrorCode.BROKER_CONNECTION_ERROR, "the feed has been stopped") for _ in wants]
+        verdicts = self.demand.grant(wants, found)
+        self._refresh_status()
+        return verdicts
 
     async def unsubscribe(self, keys: Sequence[TopicKey]) -> None:
-        for key in keys:
-            self._give_back(key)
+        self.demand.give_back(keys)
         self._refresh_status()
 
     def repeat(self, keys: Sequence[TopicKey]) -> None:
         """Sends what is known of these topics on the bus once more."""
         parts: list[bytes] = []
         for key in keys:
-            instrument = self._known.get((key.symbol, key.exchange))
-            if instrument is not None and (payload := self.publisher.snapshot(instrument, key.mode, key.depth)):
+            instrument = self.demand.instruments.get((key.symbol, key.exchange))
+            if instrument is None:
+                continue
+            if payload := self.publisher.snapshot(instrument, key.mode, key.depth, key.symbol):
                 parts += (topic_name(key), payload)
         if parts:
             self._bus.send(parts)
@@ -180,121 +196,92 @@ class LocalFeed:
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         return self._listeners.add(listener)
 
-    def credentials_changed(self) -> None:
-        """Somebody has stored a new token: look at once instead of at the next poll."""
-        self._credentials_stored.set()
+    def info(self) -> FeedInfo:
+        counters = msgspec.structs.replace(self.counters, bus_dropped=self._bus.dropped)
+        return FeedInfo(
+            capacity={name: ChannelSize(*size) for name, size in self.pool.sizes.items()},
+            connections=[self._connection_info(one) for one in self.pool.connections()],
+            symbols=len(self.demand),
+            counters=counters,
+        )
 
-    def info(self) -> dict[str, Any]:
-        self.counters.bus_dropped = self._bus.dropped
-        connections = self.pool.connections()
-        return {
-            "capacity": {
-                name: {"symbols": symbols, "connections": connections}
-                for name, (symbols, connections) in self.pool.sizes.items()
-            },
-            "connections": [
-                {
-                    "channel": connection.channel_name,
-                    "number": connection.number,
-                    "state": connection.state.name.lower(),
-                    "message": connection.message,
-                    "symbols": len(connection.wanted),
-                    "subscribed": connection.subscribed,
-                    "since": int(connection.since * 1000),
-                    "reconnects": connection.reconnects,
-                    "last_frame": self._epoch_of(connection.last_sign),
-                    "last_tick": self._epoch_of(connection.last_tick),
-                }
-                for connection in connections
-            ],
-            "symbols": len(self._demand),
-            "counters": msgspec.to_builtins(self.counters),
-        }
+    def _connection_info(self, connection: FeedConnection) -> ConnectionInfo:
+        return ConnectionInfo(
+            channel=connection.channel_name,
+            number=connection.number,
+            state=connection.state.name.lower(),
+            message=connection.message,
+            symbols=len(connection.wanted),
+            subscribed=connection.subscribed,
+            since=int(connection.since * 1000),
+            reconnects=connection.reconnects,
+            last_frame=self._epoch_of(connection.last_sign),
+            last_tick=self._epoch_of(connection.last_tick),
+        )
 
     def _epoch_of(self, moment: float) -> int | None:
         """A reading of the loop's clock as epoch ms; None for 0, which is "not yet"."""
         return epoch_ms() - int(max(0.0, self._clock() - moment) * 1000) if moment else None
 
     async def stop(self) -> None:
+        """Ends everything that it owns, within two seconds; whatever fails, the rest is ended."""
         self._stopped = True
-        await owned_task.end(self._watcher)
-        await self.pool.stop()
-        await self.http.aclose()
-        self._set_status(FeedState.STOPPED, "")
-        self._bus.close()
-
-    # -- demand -------------------------------------------------------------------------------------------
-
-    def _key(self, instrument: Instrument, mode: Mode, depth: int) -> TopicKey:
-        return TopicKey(self.id, instrument.exchange, instrument.symbol, mode, depth)
-
-    def _grant(self, want: Want, found: dict[tuple[str, str], Instrument | RequestError]) -> Grant | RequestError:
-        name = (want.symbol, want.exchange)
-        instrument = self._known.get(name) or found.get(name)
-        if instrument is None:
-            served = ", ".join(self.adapter.exchanges)
-            return RequestError(
-                ErrorCode.SYMBOL_NOT_FOUND,
-                f"{self.adapter.display_name} does not serve {want.exchange}, only {served}",
-            )
-        if isinstance(instrument, RequestError):
-            return instrument
+        await owned_task.end(*self._tasks)
         try:
-            depth = best_depth(self.adapter.depth_levels(want.exchange), want.depth) if want.mode == Mode.DEPTH else 0
-            self._take(instrument, want.mode, depth)
-        except RequestError as error:
-            return error
-        self._known[name] = instrument
-        key = self._key(instrument, want.mode, depth)
+            await self.keeper.stop()
+            await self.pool.stop()
+        finally:
+            await self.http.aclose()
+            self._set_status(FeedState.STOPPED, "")
+            self._bus.close()
+
+    # -- looking up ---------------------------------------------------------------------------------------
+
+    async def _look_up(self, names: Sequence[Name]) -> Mapping[Name, Instrument | RequestError]:
+        """What the list that the demand is from says of the names that are not in demand.
+
+        Others subscribe and unsubscribe, and lists are replaced, while this waits: it goes on until what it has
+        found and what is in demand are of one list, at one moment.
+        """
+        found: dict[Name, Instrument | RequestError] = {}
+        generation: int | None = None
+        while True:
+            if generation != self.demand.generation:
+                found.clear()
+            known = self.demand.instruments
+            missing = [name for name in dict.fromkeys(names) if name not in known and name not in found]
+            if not missing:
+                return found
+            listed = await self._instruments.resolve(missing)
+            if self.demand.generation is None:
+                self.demand.generation = listed.generation
+            elif listed.generation > self.demand.generation:
+                await self._relist()
+            if generation != listed.generation:
+                found.clear()
+                generation = listed.generation
+            if generation == self.demand.generation:
+                found.update(zip(missing, listed.found, strict=True))
+
+    async def _relist(self) -> None:
+        """Looks everything in demand up anew: with a new list, tokens belong to others."""
+        while True:
+            names = self._names()
+            listed = await self._instruments.resolve(names)
+            if self.demand.generation is not None and listed.generation < self.demand.generation:
+                return  # a later reading was faster
+            said = dict(zip(names, listed.found, strict=True))
+            if all(name in said for name in self._names()):  # nothing has been granted meanwhile
+                break
+        self.demand.relist(listed.generation, said)
+        self._warned_at = float("-inf")
         self._refresh_status()
-        return Grant(key, topic_name(key), self.publisher.snapshot(instrument, want.mode, depth))
 
-    def _take(self, instrument: Instrument, mode: Mode, depth: int) -> None:
-        wishes = dict(self._demand.get(instrument, {}))
-        wishes[mode, depth] = wishes.get((mode, depth), 0) + 1
-        if wishes[mode, depth] == 1:
-            self._apply(instrument, wishes)
-            self.publisher.want(instrument, mode, depth)
-        self._demand[instrument] = wishes
+    def _names(self) -> list[Name]:
+        return [*self.demand.instruments, *self.demand.expired]
 
-    def _give_back(self, key: TopicKey) -> None:
-        instrument = self._known.get((key.symbol, key.exchange))
-        wishes = self._demand.get(instrument) if instrument is not None else None
-        wish = (key.mode, key.depth)
-        if instrument is None or wishes is None or wish not in wishes:
-            return
-        wishes[wish] -= 1
-        if wishes[wish]:
-            return
-        del wishes[wish]
-        self.publisher.unwant(instrument, *wish)
-        if wishes:
-            # A downgrade asks for less of what has a place already; where a broker's sums make even that
-            # impossible, the richer subscription simply stays.
-            with suppress(RequestError):
-                self._apply(instrument, wishes)
-        else:
-            self._apply(instrument, {})
-            del self._demand[instrument]
-            del self._known[key.symbol, key.exchange]
-
-    def _apply(self, instrument: Instrument, wishes: dict[tuple[Mode, int], int]) -> None:
-        """Makes the pool serve the richest wish. Raises CapacityExceeded and changes nothing when it cannot."""
-        richest = max(wishes, default=None)
-        streams = self.adapter.streams(instrument, *richest) if richest else ()
-        self.pool.apply(instrument, streams)
-        served = self._served.pop(instrument, None)
-        if richest is not None:
-            self._served[instrument] = _Served(richest, dict(streams))
-        if served is None or richest is None:
-            return
-        new = dict(streams)
-        if richest >= served.wish and len(new) == 1 and served.streams.keys() == new.keys():
-            return  # the richer kind carries all that the poorer one did, and goes on with what is known
-        for channel, kind in served.streams.items():
-            if new.get(channel) != kind:
-                # What only the old kind carried (a book, an open interest) would stay as it was for ever.
-                self.publisher.begin_session(channel, (instrument,))
+    def _topic(self, instrument: Instrument, mode: Mode, depth: int) -> bytes:
+        return topic_name(TopicKey(self.id, instrument.exchange, instrument.symbol, mode, depth))
 
     # -- the connections' side ----------------------------------------------------------------------------
 
@@ -302,42 +289,19 @@ class LocalFeed:
         return FeedConnection(self, channel, number, clock=self._clock, rng=self._rng)
 
     async def credentials(self) -> Credentials:
-        while True:
-            self._credentials_stored.clear()
-            found = await self._provider()
-            if found is not None and found != self._refused:
-                renewed, self._refused, self._refusal = self._refused is not None, None, ""
-                if renewed:
-                    await self._resolve_again()
-                self._meet(found)
-                return found
-            if found is not None and self._renew is not None and self._renewed != found:
-                self._renewed = found
-                try:
-                    await self._renew()
-                except LoginFailed as error:
-                    self._refusal = str(error)
-                continue
-            if found is None:
-                self._refusal = f"no session: run `tickmux broker login {self.broker}`"
-            self._refresh_status()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._credentials_stored.wait(), _WATCH_INTERVAL)
-
-    def _meet(self, credentials: Credentials) -> None:
-        """Tells the adapter whose session it is, once a session."""
-        if credentials != self._met:
-            self._met = credentials
-            self.adapter.meets(credentials)
+        replaced = self.keeper.replaced
+        credentials = await self.keeper.credentials()
+        if self.keeper.replaced != replaced:
+            await self._relist()  # the list may need a session, and be newer with this one
+        return credentials
 
     def credentials_refused(self, credentials: Credentials, message: str, *, certain: bool) -> None:
-        self._refused = credentials
-        self._refusal = f"{message}; run `tickmux broker login {self.broker}`"
-        self._refresh_status()
+        self.keeper.refused(credentials, message, certain=certain)
 
     def session_begins(self, channel: str, instruments: Sequence[Instrument]) -> None:
+        self.keeper.accepted()
         self.publisher.begin_session(channel, instruments)
-        self._last_tick = self._clock()
+        self._awaited_since = self._clock()
 
     def on_ticks(self, channel: str, ticks: Sequence[Tick]) -> None:
         self._last_tick = self._clock()
@@ -352,38 +316,54 @@ class LocalFeed:
     # -- watching -----------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Notices what no event tells: silence, the market's hours, a new instrument list."""
+        """Notices silence and the market's hours."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL)
             self._refresh_status()
-            generation = await self._instruments.generation()
-            if generation != self._generation:
-                self._generation = generation
-                await self._resolve_again()
 
-    async def _resolve_again(self) -> None:
-        """Tokens change with new contract files: every symbol in demand is looked up anew."""
-        names = list(self._known)
-        for name, fresh in zip(names, await self._instruments.resolve(names), strict=True):
-            old = self._known.get(name)
-            if old is None or isinstance(fresh, RequestError) or fresh == old:
-                continue  # gone from the list: the old token keeps being tried, which is all that can be done
-            wishes = self._demand.pop(old)
+    async def _follow(self) -> None:
+        """Notices new sessions, new lists and a new day; a task of its own, since the database may take its time."""
+        while True:
+            await asyncio.sleep(_WATCH_INTERVAL)
             try:
-                self._apply(fresh, wishes)  # first, so that a connection that carries nothing else stays open
-                self._apply(old, {})
-            except RequestError:  # a full pool: the old place has to be given up before
-                self._apply(old, {})
-                try:
-                    self._apply(fresh, wishes)
-                except RequestError as error:  # no other place either: it stays silent, the others go on
-                    log.warning("%s is no longer subscribed at %s: %s", fresh.symbol, self.broker, error)
-            for wish in wishes:
-                self.publisher.unwant(old, *wish)
-            self._known[name] = fresh
-            self._demand[fresh] = wishes
-            for wish in wishes:
-                self.publisher.want(fresh, *wish)
+                await self._look_at_database()
+            except Exception as error:
+                if not self._unfollowed:
+                    log.warning("feed id=%s cannot read its database (%s): goes on without", self.id, error)
+                self._unfollowed = True
+            else:
+                self._unfollowed = False
+
+    async def _look_at_database(self) -> None:
+        await self.keeper.look()
+        generation = self._instruments.generation()
+        if None not in (generation, self.demand.generation) and generation != self.demand.generation:
+            await self._relist()
+        today = self._now().astimezone(IST).date()
+        if today != self._day:
+            await self._end_contracts()
+            self._day = today
+        if self._clock() - self._warned_at >= _WARNING_INTERVAL:
+            self._warned_at = self._clock()
+            self._warning = await self._instruments.warning()
+
+    async def _end_contracts(self) -> None:
+        """Lets go of the contracts whose last day is over; the list knows what comes after them."""
+        ended = [name for name, one in self.demand.instruments.items() if has_ended(one, self._now())]
+        if not ended:
+            return
+        said: dict[Name, Instrument | RequestError] = {}
+        with suppress(Exception):  # they are over, whatever the database does
+            said = dict(zip(ended, (await self._instruments.resolve(ended)).found, strict=True))
+
+        def over(name: Name, instrument: Instrument) -> str:
+            if not has_ended(instrument, self._now()):
+                return ""
+            told = said.get(name)
+            return told.message if isinstance(told, RequestError) else f"expired on {instrument.expiry}"
+
+        self.demand.expire(over)
+        self._refresh_status()
 
     def _refresh_status(self) -> None:
         if not self._stopped:
@@ -393,26 +373,27 @@ class LocalFeed:
         connections = self.pool.connections()
         if not connections:
             return FeedState.CONNECTING, "connects with the first subscription"
-        if self._refusal:
-            return FeedState.AUTH_EXPIRED, self._refusal
+        if self.keeper.verdict is not None:
+            return self.keeper.verdict
         for connection in connections:
             if connection.state == LinkState.WAITING:
                 return FeedState.RECONNECTING, connection.message
         if not all(connection.state == LinkState.LIVE for connection in connections):
             again = self._status.state in (FeedState.RECONNECTING, FeedState.AUTH_EXPIRED, FeedState.STALLED)
             return (FeedState.RECONNECTING if again else FeedState.CONNECTING), ""
-        if not self.any_market_open(tuple(self._demand)):
-            return FeedState.MARKET_CLOSED, ""
-        if self._clock() - self._last_tick >= STALLED_AFTER:
+        if not self._hours.any_open(self.demand.exchanges, self._now()):
+            return FeedState.MARKET_CLOSED, self._warning
+        if self._clock() - max(self._last_tick, self._awaited_since) >= STALLED_AFTER:
             return FeedState.STALLED, f"no tick for {STALLED_AFTER:g} s while the market is open"
-        return FeedState.LIVE, next((one.message for one in connections if one.message), "")
+        return FeedState.LIVE, next((one.message for one in connections if one.message), self._warning)
 
     def _set_status(self, state: FeedState, message: str) -> None:
         old = self._status
-        symbols = len(self._demand)
+        symbols = len(self.demand)
         if (old.state, old.message, old.symbols) == (state, message, symbols):
             return
         since = old.since if old.state == state else epoch_ms()
         self._status = FeedStatus(state, since, message, symbols)
         if (old.state, old.message) != (state, message):
+            log.info("feed id=%s state=%s symbols=%d reason=%r", self.id, state.value, symbols, message)
             self._listeners.tell(self._status)

@@ -53,19 +53,24 @@ class _Wish(msgspec.Struct):
 
     mode: Mode
     depth: int
+    symbol: str
     topic: bytes
     head: bytes
 
 
 class _State:
-    """One instrument: what is wanted, and what the session has said. `parts` is kept where channels merge."""
+    """One instrument: what is wanted, and what the session has said. `parts` is kept where channels merge.
 
-    __slots__ = ("book", "parts", "quote", "wishes")
+    `ticks` counts all that have come, whatever the session.
+    """
+
+    __slots__ = ("book", "parts", "quote", "ticks", "wishes")
 
     def __init__(self) -> None:
         self.wishes: list[_Wish] = []
         self.quote = _QuoteData()
         self.book: Depth | None = None
+        self.ticks = 0
         self.parts: dict[str, tuple[_QuoteData, Depth | None]] = {}
 
 
@@ -101,23 +106,31 @@ class TickPublisher:
 
     # -- demand -------------------------------------------------------------------------------------------
 
-    def want(self, instrument: Instrument, mode: Mode, depth: int) -> None:
-        """Publishes this topic from now on; wanting twice is once."""
-        state = self._states.setdefault(instrument, _State())
-        if any(wish.mode == mode and wish.depth == depth for wish in state.wishes):
-            return
-        head = self._encoder.encode(
-            {"symbol": instrument.symbol, "exchange": instrument.exchange, "mode": DATA_MODES[mode]}
-        )
-        state.wishes.append(_Wish(mode, depth, self._topic(instrument, mode, depth), head[:-1] + b","))
+    def want(self, instrument: Instrument, mode: Mode, depth: int, symbol: str = "") -> None:
+        """Publishes this topic from now on; wanting twice is once.
 
-    def unwant(self, instrument: Instrument, mode: Mode, depth: int) -> None:
+        `symbol` is what subscribers call the instrument, where that is another name than its own.
+        """
+        state = self._states.setdefault(instrument, _State())
+        symbol = symbol or instrument.symbol
+        if any(wish.mode == mode and wish.depth == depth and wish.symbol == symbol for wish in state.wishes):
+            return
+        head = self._encoder.encode({"symbol": symbol, "exchange": instrument.exchange, "mode": DATA_MODES[mode]})
+        named = instrument if symbol == instrument.symbol else msgspec.structs.replace(instrument, symbol=symbol)
+        state.wishes.append(_Wish(mode, depth, symbol, self._topic(named, mode, depth), head[:-1] + b","))
+
+    def unwant(self, instrument: Instrument, mode: Mode, depth: int, symbol: str = "") -> None:
         """Publishes this topic no more; the last one takes the state along."""
         state = self._states.get(instrument)
         if state is not None:
-            state.wishes = [wish for wish in state.wishes if (wish.mode, wish.depth) != (mode, depth)]
+            gone = (mode, depth, symbol or instrument.symbol)
+            state.wishes = [wish for wish in state.wishes if (wish.mode, wish.depth, wish.symbol) != gone]
             if not state.wishes:
                 del self._states[instrument]
+
+    def tick_counts(self) -> Iterable[tuple[Instrument, int]]:
+        """Of every instrument that is wanted, how many ticks have come since it is."""
+        return ((instrument, state.ticks) for instrument, state in self._states.items())
 
     def begin_session(self, channel: str, instruments: Iterable[Instrument]) -> None:
         """A new connection carries these instruments: what the old one said of them is forgotten."""
@@ -131,13 +144,13 @@ class TickPublisher:
                 _overlay(state.quote, quote)
                 state.book = book or state.book
 
-    def snapshot(self, instrument: Instrument, mode: Mode, depth: int) -> bytes | None:
+    def snapshot(self, instrument: Instrument, mode: Mode, depth: int, symbol: str = "") -> bytes | None:
         """The payload of a topic as the session's state has it; None when there is nothing to show yet."""
         state = self._states.get(instrument)
         if state is None or (state.quote.timestamp is None and state.book is None):
             return None
         for wish in state.wishes:
-            if wish.mode == mode and wish.depth == depth:
+            if wish.mode == mode and wish.depth == depth and wish.symbol == (symbol or instrument.symbol):
                 if mode == Mode.LTP:
                     return None if state.quote.ltp is None else wish.head + self._numbers(_ltp_of(state.quote))
                 numbers = self._numbers(state.quote)
@@ -156,6 +169,7 @@ class TickPublisher:
             state = states.get(tick.instrument)
             if state is None:
                 continue  # nobody wants it any more; the unsubscription is on its way
+            state.ticks += 1
             quote = state.quote
             quality.look(tick, quote)
             touched = _merge(quote, tick, now)

@@ -6,8 +6,9 @@ in one step, so that a reading may be a moment old but never torn. Bounded by th
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from tickmux.database import BrokerSessions
@@ -15,11 +16,12 @@ from tickmux.feeds.chosen_feed import UserFeed
 from tickmux.feeds.market_hours import MarketHours
 from tickmux.runtime import Runtime
 from tickmux.web.latency_probe import LatencyProbe
-from tickmux.web.shapes import ClientState, ConnectionState, FeedDetail, Feeds, Latency, ProxyState
+from tickmux.web.shapes import ClientState, ConnectionState, FeedDetail, Feeds, FeedStateName, Latency, ProxyState
 from tickmux.websocket_proxy.app_integration import RunningProxy
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
 from tickmux.websocket_proxy.client_session import ClientSession
 from tickmux.websocket_proxy.feed import Feed
+from tickmux.websocket_proxy.feed_state import ChannelSize, ConnectionInfo
 from tickmux.websocket_proxy.subscription_index import SubscriptionIndex
 
 _CLIENTS = 50
@@ -105,12 +107,11 @@ class Telemetry:
         expiries: dict[tuple[str, str], float | None],
     ) -> FeedDetail:
         status, info = feed.status, feed.info()
-        counters: dict[str, int] = info["counters"]
+        counters = info.counters
         simulated = feed.account == "simulator" or feed.account.startswith("simulator:")
-        connections: list[dict[str, Any]] = info["connections"]
-        pool = next(iter(info["capacity"].values()), None)
+        pool = next(iter(info.capacity.values()), None)
         expires_at = None if simulated else expiries.get((feed.account, feed.broker))
-        ticks = counters.get("ticks")
+        ticks = counters.ticks if counters else None
         return FeedDetail(
             broker=feed.broker,
             title=feed_title(feed),
@@ -121,19 +122,19 @@ class Telemetry:
             message=status.message,
             market_open=_market_open(runtime, feed, simulated),
             symbols=status.symbols,
-            max_symbols=pool["symbols"] * pool["connections"] if pool else None,
-            max_connections=pool["connections"] if pool else None,
+            max_symbols=pool.symbols * pool.connections if pool else None,
+            max_connections=pool.connections if pool else None,
             ticks=ticks,
-            frames=counters.get("frames"),
-            bytes=counters.get("bytes"),
-            reconnects=counters.get("reconnects"),
-            drops=counters["bus_dropped"] + counters["unrouted"] if counters else None,
-            decode_errors=counters.get("malformed"),
-            unknown_frames=counters.get("unknown"),
-            last_tick=self._last_tick(feed.id, connections) if ticks else None,
+            frames=counters.frames if counters else None,
+            bytes=counters.bytes if counters else None,
+            reconnects=counters.reconnects if counters else None,
+            drops=counters.bus_dropped + counters.unrouted if counters else None,
+            decode_errors=counters.malformed if counters else None,
+            unknown_frames=counters.unknown if counters else None,
+            last_tick=self._last_tick(feed.id, info.connections) if ticks else None,
             latency_ms=latency if self._flows(feed.id, ticks or 0) else None,
             token_expires_at=int(expires_at * 1000) if expires_at else None,
-            connections=[_connection(one, info["capacity"]) for one in connections],
+            connections=[_connection(one, info.capacity) for one in info.connections],
         )
 
     def _flows(self, feed: str, ticks: int) -> bool:
@@ -145,9 +146,9 @@ class Telemetry:
             return True
         return now - moved < _EXPIRY_CACHE
 
-    def _last_tick(self, feed: str, connections: list[dict[str, Any]]) -> int | None:
+    def _last_tick(self, feed: str, connections: Sequence[ConnectionInfo]) -> int | None:
         """When the last tick came, epoch ms: of an earlier session where the present ones have had none."""
-        if last := max((connection["last_tick"] or 0 for connection in connections), default=0):
+        if last := max((connection.last_tick or 0 for connection in connections), default=0):
             self._last_ticks[feed] = last
         return self._last_ticks.get(feed)
 
@@ -185,17 +186,18 @@ def _market_open(runtime: Runtime, feed: Feed, simulated: bool) -> bool | None:
     return MarketHours(runtime.settings.market_holidays).any_open(exchanges, datetime.now(UTC))
 
 
-def _connection(connection: dict[str, Any], capacity: dict[str, dict[str, int]]) -> ConnectionState:
-    channel, state = connection["channel"], connection["state"]
+def _connection(connection: ConnectionInfo, capacity: Mapping[str, ChannelSize]) -> ConnectionState:
+    channel = connection.channel
+    state = cast("FeedStateName", _RECONNECTING.get(connection.state, connection.state))
     return ConnectionState(
-        id=f"{channel}-{connection['number'] + 1}",
+        id=f"{channel}-{connection.number + 1}",
         channel=channel,
-        state=_RECONNECTING.get(state, state),
-        since=connection["since"],
-        symbols=connection["symbols"],
-        max_symbols=capacity[channel]["symbols"],
-        reconnects=connection["reconnects"],
-        last_frame=connection["last_frame"],
+        state=state,
+        since=connection.since,
+        symbols=connection.symbols,
+        max_symbols=capacity[channel].symbols,
+        reconnects=connection.reconnects,
+        last_frame=connection.last_frame,
     )
 
 

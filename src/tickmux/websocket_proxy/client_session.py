@@ -14,6 +14,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import picows
 from picows import WSFrame, WSMsgType, WSTransport
 
@@ -21,7 +22,7 @@ from tickmux import owned_task
 from tickmux.errors import CloseCode, ErrorCode, RequestError
 from tickmux.websocket_proxy.client_subscriptions import ClientSubscriptions
 from tickmux.websocket_proxy.feed import Feed
-from tickmux.websocket_proxy.feed_state import FeedStatus
+from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus
 from tickmux.websocket_proxy.frames import Opcode, close_frame, frame_header, text_frame
 from tickmux.websocket_proxy.lost_socket import is_lost
 from tickmux.websocket_proxy.protocol import (
@@ -424,7 +425,7 @@ class ClientSession(picows.WSListener):
             "feed_since": status.since,
             "feed_message": status.message,
             "subscriptions": len(self._proxy.index.held(self)),
-            **feed.info(),
+            **_counts(feed.info()),
         }
 
     async def farewell(self) -> None:
@@ -432,6 +433,11 @@ class ClientSession(picows.WSListener):
         if self._worker is not None:
             await asyncio.wait([self._worker])
         await self._held.release_all(self.feed)
+
+
+def _counts(info: FeedInfo) -> dict[str, Any]:
+    counts: dict[str, Any] = msgspec.to_builtins(info)
+    return counts | {"counters": counts["counters"] or {}}
 
 
 def key_digest(api_key: str) -> bytes:

@@ -85,15 +85,23 @@ class ConnectionPool(Generic[ConnectionT]):
         self._bare_names: dict[tuple[str, Hashable], set[Instrument]] = {}
         """(channel, bare name) -> who is carried under it; empty where packets tell exchanges apart"""
         self._closing: dict[str, set[asyncio.Task[None]]] = {name: set() for name in adapter.channels}
+        self._present: tuple[ConnectionT, ...] = ()
+        self._stopped = False
 
-    def connections(self) -> list[ConnectionT]:
-        return [connection for group in self._connections.values() for connection in group.values()]
+    def connections(self) -> tuple[ConnectionT, ...]:
+        """Those that are open, in order; may be called from any thread."""
+        return self._present
+
+    def _opened_or_closed(self) -> None:
+        self._present = tuple(connection for group in self._connections.values() for connection in group.values())
 
     def apply(self, instrument: Instrument, streams: Sequence[Stream]) -> None:
         """Makes `streams` what the instrument is subscribed as; empty unsubscribes it.
 
         Raises RequestError, mostly CapacityExceeded, and changes nothing when there is no room.
         """
+        if self._stopped:
+            return
         wanted = dict(streams)
         places: dict[str, ConnectionT | None] = {}
         for channel, kind in wanted.items():
@@ -113,10 +121,12 @@ class ConnectionPool(Generic[ConnectionT]):
                 self._release(channel, instrument, old)
 
     async def stop(self) -> None:
-        """Stops all connections, those too that are closing already."""
+        """Stops all connections, those too that are closing already. A pool that has been stopped opens nothing."""
+        self._stopped = True
         closing = [connection.stop() for connection in self.connections()]
         for group in self._connections.values():
             group.clear()
+        self._opened_or_closed()
         self._carriers.clear()
         self._bare_names.clear()
         await asyncio.gather(*closing, *(task for tasks in self._closing.values() for task in tasks))
@@ -161,6 +171,7 @@ class ConnectionPool(Generic[ConnectionT]):
         group = self._connections[channel]
         number = next(n for n in range(len(group) + 1) if n not in group)
         group[number] = connection = self._open(channel, number)
+        self._opened_or_closed()
         # One that is still closing would count against the broker's limit, and could take back over REST what the
         # new one asks for.
         connection.start(after=tuple(self._closing[channel]))
@@ -176,6 +187,7 @@ class ConnectionPool(Generic[ConnectionT]):
         connection.drop(instrument)
         if not connection.wanted:
             del self._connections[channel][connection.number]
+            self._opened_or_closed()
             task = owned_task.start(connection.stop(), f"stop {connection!r}")
             self._closing[channel].add(task)
             task.add_done_callback(self._closing[channel].discard)

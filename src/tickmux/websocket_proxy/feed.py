@@ -5,13 +5,13 @@ border is a coroutine.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from tickmux.errors import RequestError
 from tickmux.tick import Mode
-from tickmux.websocket_proxy.feed_state import FeedStatus, StatusListener
+from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus, StatusListener
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 
@@ -54,8 +54,8 @@ class Feed(Protocol):
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         """Calls `listener` at every change of `status`; the result ends that."""
 
-    def info(self) -> dict[str, Any]:
-        """Capacity and counts, for `get_broker_info` and the dashboard."""
+    def info(self) -> FeedInfo:
+        """Capacity and counts. May be called from any thread; a reading may be a moment old."""
 
     async def stop(self) -> None: ...
 

@@ -1,7 +1,7 @@
-"""What a feed is doing, in the words of the client protocol, and what it has counted."""
+"""What a feed and its instruments are doing, in the words of the client protocol, and what it has counted. Pure."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -20,12 +20,17 @@ class FeedState(StrEnum):
 
 
 class FeedStatus(msgspec.Struct, frozen=True):
-    """A feed's state since when (epoch ms), for a person to read, and how many instruments it serves."""
+    """A feed's state since when (epoch ms), for a person to read, and how many instruments it serves.
+
+    `silent` counts those of them that ought to tick and do not; `silent_names` are a few of these (`NSE:SBIN`).
+    """
 
     state: FeedState
     since: int
     message: str
     symbols: int
+    silent: int = 0
+    silent_names: tuple[str, ...] = ()
 
 
 StatusListener = Callable[[FeedStatus], None]
@@ -53,6 +58,54 @@ def epoch_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class InstrumentState(StrEnum):
+    """What one subscribed instrument is doing (client protocol, section "Further streams")."""
+
+    LIVE = "live"
+    QUIET = "quiet"
+    """Rarely trades, or its market is closed."""
+    SILENT = "silent"
+    """Ought to tick and does not."""
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+
+class InstrumentStatus(msgspec.Struct, frozen=True):
+    """An instrument's state since when (epoch ms), and for a person why, where that is not plain."""
+
+    symbol: str
+    exchange: str
+    state: InstrumentState
+    since: int
+    message: str = ""
+
+
+InstrumentListener = Callable[[Sequence[InstrumentStatus]], None]
+"""Is told of instruments whose state has changed."""
+
+
+class ChannelSize(msgspec.Struct, frozen=True):
+    """How much one kind of upstream socket takes: instruments a connection, and connections."""
+
+    symbols: int
+    connections: int
+
+
+class ConnectionInfo(msgspec.Struct, frozen=True):
+    """One upstream connection now. Times are epoch ms, None for what has not happened yet."""
+
+    channel: str
+    number: int
+    state: str
+    message: str
+    symbols: int
+    subscribed: int
+    since: int
+    reconnects: int
+    last_frame: int | None
+    last_tick: int | None
+
+
 class FeedCounters(msgspec.Struct):
     """What a feed has counted since it started. `crossed_books` and `price_jumps` were passed on all the same."""
 
@@ -72,3 +125,18 @@ class FeedCounters(msgspec.Struct):
     bus_dropped: int = 0
     crossed_books: int = 0
     price_jumps: int = 0
+
+
+class FeedInfo(msgspec.Struct, frozen=True):
+    """Capacity and counts of a feed, for `get_broker_info`, metrics and the dashboard; the same across processes.
+
+    capacity: by channel; empty where the feed has no upstream of ours, which has no `counters` either.
+    symbols: instruments in demand.
+    instruments: how many of them are in each `InstrumentState`.
+    """
+
+    capacity: Mapping[str, ChannelSize]
+    connections: Sequence[ConnectionInfo]
+    symbols: int
+    counters: FeedCounters | None
+    instruments: Mapping[str, int] = {}

@@ -8,7 +8,7 @@ option and throttle. Almost always a topic has one lane.
 Everything here is bounded by the number of subscriptions that clients hold.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -151,9 +151,6 @@ class SubscriptionIndex(Generic[S]):
         """All modes of one instrument that a subscriber holds."""
         held = self._held.get(subscriber, {})
         return [slot for mode in Mode if (slot := (symbol, exchange, mode)) in held]
-
-    def topics(self) -> Iterator[Topic[S]]:
-        return iter(self.by_name.values())
 
     def pause(self, subscriber: S) -> dict[Slot, int]:
         """Takes a subscriber out of all its lanes, so that it costs nothing until `resume`.

@@ -511,7 +511,6 @@ def test_a_token_refused_by_a_packet_stops_the_feed_and_a_new_one_revives_both_s
             feed.simulator.expire_token()
             await feed.state("auth_expired")
             feed.simulator.new_token()
-            feed.feed.credentials_changed()
             feed.bus.clear()
             await eventually(
                 lambda: all(

@@ -17,18 +17,23 @@ from tickmux.broker.dhan_sandbox.streaming.pulse import open_pulse
 from tickmux.codec import Credentials
 from tickmux.feeds.local_feed import LocalFeed
 from tickmux.feeds.market_hours import MarketHours
+from tickmux.feeds.session_keeper import Session
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.connection_manager import PoolLimits
 from tickmux.websocket_proxy.feed import Grant, Want
 
-SESSION = Credentials({"profile": "simulator"})
+SESSION = Session(Credentials({"profile": "simulator"}), 1)
 SHARE = Instrument(symbol="HDFCBANK", exchange="NSE", token="1333")
 INDEX = Instrument(symbol="NIFTY", exchange="NSE_INDEX", token="13")
 
 
-async def provider() -> Credentials:
-    return SESSION
+class OneSession:
+    def version(self) -> int:
+        return SESSION.version
+
+    async def read(self) -> Session:
+        return SESSION
 
 
 def test_a_feed_without_a_broker_ticks_every_second_and_leaves_nothing_behind(
@@ -42,7 +47,7 @@ def test_a_feed_without_a_broker_ticks_every_second_and_leaves_nothing_behind(
             "test",
             bus=bus,  # type: ignore[arg-type]
             instruments=ListedInstruments([SHARE, INDEX]),
-            provider=provider,
+            sessions=OneSession(),
             limits=PoolLimits(),
             hours=MarketHours(always_open=True),
         )

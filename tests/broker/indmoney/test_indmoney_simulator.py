@@ -272,7 +272,7 @@ def test_equal_ids_of_two_segments_tick_each_with_its_own_price(monkeypatch: pyt
             contracts = [row for row in feed.listed(9999, "NFO") if row.token in {one.token for one in shares}]
             assert len(contracts) == 4
             await feed.ticking(await feed.subscribe([*shares, *contracts], Mode.LTP))
-            assert [one["symbols"] for one in feed.feed.info()["connections"]] == [4, 4]
+            assert [one.symbols for one in feed.feed.info().connections] == [4, 4]
             for payloads in feed.bus.payloads.values():
                 security = feed.exchange.find(payloads[0]["symbol"], payloads[0]["exchange"])
                 low, high = security.low / PRICE_UNIT, security.high / PRICE_UNIT

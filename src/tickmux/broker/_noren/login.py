@@ -16,7 +16,7 @@ from tickmux.broker import _login_http
 from tickmux.broker._login_values import needed
 from tickmux.broker._rest_answers import read_object
 from tickmux.codec import Credentials
-from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
+from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, LoginUnavailable, next_ist
 
 _WEEK = 7 * 86_400
 
@@ -47,7 +47,7 @@ async def ask(http: httpx.AsyncClient, broker: str, method: str, url: str, **req
     """The broker's answer as a JSON object, whatever its HTTP status; raises LoginFailed where it has none."""
     response = await _login_http.ask(http, broker, method, url, **request)
     if advice := _login_http.trouble(broker, response.status_code):
-        raise LoginFailed(advice)
+        raise LoginUnavailable(advice)
     return read_object(response.content)
 
 

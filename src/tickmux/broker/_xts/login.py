@@ -26,7 +26,7 @@ from tickmux.broker._xts.rest import (
     with_prefix,
 )
 from tickmux.codec import Credentials
-from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind
+from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, LoginUnavailable
 
 _DAY = 86_400.0
 _MOST_SECONDS = 1 << 40
@@ -92,7 +92,7 @@ class XtsLogin(LoginFlow):
                 f"set {self.adapter.name}.api in BROKER_URLS to the address that it names"
             )
         if advice := trouble(name, status):
-            raise LoginFailed(advice)
+            raise LoginUnavailable(advice)
         answer = read_answer(status, response.content)
         if answer.verdict is Verdict.ACCEPTED:
             return answer.result

@@ -18,7 +18,7 @@ from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.fyers.access_token import read_claims, split_token
 from tickmux.broker.fyers.streaming.fyers_adapter import TOKEN_TROUBLE, FyersAdapter
 from tickmux.codec import Credentials
-from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind
+from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, LoginUnavailable
 
 
 class _Answer(msgspec.Struct):
@@ -106,7 +106,7 @@ def _token_of(response: httpx.Response) -> str:
     if response.is_success and answer.s == "ok" and answer.access_token:
         return split_token(answer.access_token)[1]
     if advice := trouble("FYERS", status):
-        raise LoginFailed(advice)
+        raise LoginUnavailable(advice)
     code = f", code {answer.code}" if answer.code else ""
     if answer.s == "error" or status in (400, 401, 403):
         hint = "log in again" if answer.code in TOKEN_TROUBLE else "check App ID and Secret ID, then log in again"

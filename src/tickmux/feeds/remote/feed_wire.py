@@ -8,13 +8,11 @@ A feed process answers `Alive`, and sends the state of every feed that the proxy
 and as often as the proxy says that it is alive.
 """
 
-from typing import Any
-
 import msgspec
 
 from tickmux.errors import ErrorCode
 from tickmux.websocket_proxy.feed import Want
-from tickmux.websocket_proxy.feed_state import FeedStatus
+from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 ALIVE_INTERVAL = 1.0
@@ -67,7 +65,7 @@ class Opened(msgspec.Struct, tag=True, frozen=True):
     account: str
     has_orders: bool
     status: FeedStatus
-    info: dict[str, Any]
+    info: FeedInfo
 
 
 class Refused(msgspec.Struct, tag=True, frozen=True):
@@ -105,7 +103,7 @@ class State(msgspec.Struct, tag=True, frozen=True):
 
     feed: str
     status: FeedStatus
-    info: dict[str, Any]
+    info: FeedInfo
 
 
 class Here(msgspec.Struct, tag=True, frozen=True):

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any
 
 import msgspec
 import zmq
@@ -25,7 +24,14 @@ from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.remote import feed_wire as wire
 from tickmux.feeds.remote.feed_socket import FeedSocket
 from tickmux.websocket_proxy.feed import Grant, Want
-from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus, StatusListener, StatusListeners, epoch_ms
+from tickmux.websocket_proxy.feed_state import (
+    FeedInfo,
+    FeedState,
+    FeedStatus,
+    StatusListener,
+    StatusListeners,
+    epoch_ms,
+)
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 _SILENT = 3 * wire.ALIVE_INTERVAL
@@ -242,7 +248,7 @@ class RemoteFeed:
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         return self._listeners.add(listener)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> FeedInfo:
         return self._info
 
     async def stop(self) -> None:
@@ -254,7 +260,7 @@ class RemoteFeed:
 
     # -- the link's side ----------------------------------------------------------------------------------
 
-    def take_state(self, status: FeedStatus, info: dict[str, Any]) -> None:
+    def take_state(self, status: FeedStatus, info: FeedInfo) -> None:
         """What the feed process says of it."""
         self._info = info
         if status.state == FeedState.STOPPED:
