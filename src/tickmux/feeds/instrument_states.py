@@ -7,9 +7,9 @@ a connection, so that a new session knows at once what ought to tick. Bounded by
 """
 
 from collections.abc import Iterator
-from enum import StrEnum
 
 from tickmux.instrument import Instrument
+from tickmux.websocket_proxy.feed_state import InstrumentState
 
 RECENT = 60.0
 """Seconds after its last tick for which an instrument counts as live whatever its rhythm."""
@@ -23,16 +23,6 @@ _ENOUGH = 3
 _WEIGHT = 8
 """The mean is that of about so many gaps; the longest gap fades by one part in four times as many."""
 _MOST_DOUBLINGS = 6
-
-
-class InstrumentState(StrEnum):
-    """What clients hear of one instrument (client protocol, "instrument states")."""
-
-    LIVE = "live"
-    QUIET = "quiet"
-    SILENT = "silent"
-    REFUSED = "refused"
-    EXPIRED = "expired"
 
 
 class Rhythm:

@@ -59,18 +59,14 @@ class _Wish(msgspec.Struct):
 
 
 class _State:
-    """One instrument: what is wanted, and what the session has said. `parts` is kept where channels merge.
+    """One instrument: what is wanted, and what the session has said. `parts` is kept where channels merge."""
 
-    `ticks` counts all that have come, whatever the session.
-    """
-
-    __slots__ = ("book", "parts", "quote", "ticks", "wishes")
+    __slots__ = ("book", "parts", "quote", "wishes")
 
     def __init__(self) -> None:
         self.wishes: list[_Wish] = []
         self.quote = _QuoteData()
         self.book: Depth | None = None
-        self.ticks = 0
         self.parts: dict[str, tuple[_QuoteData, Depth | None]] = {}
 
 
@@ -128,10 +124,6 @@ class TickPublisher:
             if not state.wishes:
                 del self._states[instrument]
 
-    def tick_counts(self) -> Iterable[tuple[Instrument, int]]:
-        """Of every instrument that is wanted, how many ticks have come since it is."""
-        return ((instrument, state.ticks) for instrument, state in self._states.items())
-
     def begin_session(self, channel: str, instruments: Iterable[Instrument]) -> None:
         """A new connection carries these instruments: what the old one said of them is forgotten."""
         for instrument in instruments:
@@ -169,7 +161,6 @@ class TickPublisher:
             state = states.get(tick.instrument)
             if state is None:
                 continue  # nobody wants it any more; the unsubscription is on its way
-            state.ticks += 1
             quote = state.quote
             quality.look(tick, quote)
             touched = _merge(quote, tick, now)
