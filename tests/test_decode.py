@@ -457,7 +457,9 @@ def test_the_command_prints_a_line_for_each_item_of_a_vector_file() -> None:
 
 def test_the_command_decodes_lines_of_a_users_own_capture(tmp_path: Path) -> None:
     (rows := tmp_path / "rows.jsonl").write_text(ZERODHA_ROW)
-    (frames := tmp_path / "frames.txt").write_text('00\n00010008000be50100013d53\n{"type":"order"}\n')
+    (frames := tmp_path / "frames.txt").write_text(
+        '00\n00010008000be50100013d53\n{"type":"order","data":{"order_id":"7"}}\n'
+    )
     code, found, _ = run("--broker", "zerodha", "--instruments", rows, frames)
     assert code == 0
     assert [(line["name"], line["ticks"], line["event"]) for line in found] == [
@@ -465,8 +467,10 @@ def test_the_command_decodes_lines_of_a_users_own_capture(tmp_path: Path) -> Non
         ("1", [ZERODHA_TICK], None),
         ("2", [], "order"),
     ]
-    _, from_stdin, _ = run("--broker", "zerodha", "--instruments", rows, "-", stdin='{"type":"order"}')
-    assert [line["event"] for line in from_stdin] == ["order"]
+    _, from_stdin, _ = run(
+        "--broker", "zerodha", "--instruments", rows, "-", stdin='{"type":"order","data":{"order_id":"7"}}'
+    )
+    assert [(line["event"], line["orders"]) for line in from_stdin] == [("order", [{"orderid": "7"}])]
 
 
 def test_options_complete_a_document(tmp_path: Path) -> None:

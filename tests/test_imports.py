@@ -7,7 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "tickmux"
 
-VOCABULARY = frozenset({"tick", "instrument", "codec", "login", "instrument_list", "errors", "contract_expiry"})
+VOCABULARY = frozenset(
+    {"tick", "instrument", "codec", "login", "instrument_list", "errors", "order_update", "contract_expiry"}
+)
 """Modules at the root that say what things are, and the contracts; everybody may import them."""
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -15,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "broker": {"websocket_proxy"},
     "simulator": {"websocket_proxy"},
     "database": {"config"},
+    "orders": set(),
     "feeds": {"config", "database", "simulator", "websocket_proxy"},
     "web": {"config", "database", "feeds", "metrics", "runtime", "simulator", "websocket_proxy"},
     "cli": {"capture", "config", "database", "decode", "feeds", "runtime", "simulator", "web", "websocket_proxy"},

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from tickmux.instrument import Instrument
+from tickmux.order_update import BrokerOrder
 from tickmux.tick import Tick
 
 
@@ -64,6 +65,7 @@ class Decoded(msgspec.Struct):
     restart:  the session is over and a new connection is needed (server said goodbye, state lost), after
               `retry_after` seconds at least.
     refused:  instruments that the broker would not subscribe (`message` says why).
+    orders:   what has become of the account's orders, in wire order, under the broker's names.
     guessed:  AUTH_ERROR was read from an HTTP status alone; the broker did not name the token.
     """
 
@@ -77,6 +79,7 @@ class Decoded(msgspec.Struct):
     restart: bool = False
     retry_after: float = 0.0
     refused: list[Instrument] = []
+    orders: list[BrokerOrder] = []
     guessed: bool = False
 
 

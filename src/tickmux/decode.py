@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import Any
 
 import httpx
+import msgspec
 
 from tickmux.capture import (
     CaptureError,
@@ -42,6 +43,9 @@ from tickmux.capture import (
 from tickmux.codec import BinaryText, Credentials, Event, FeedCodec, Frame, HttpRequest
 from tickmux.codec_session import CodecSession, book_channel
 from tickmux.instrument import Instrument
+from tickmux.order_update import OrderUpdate
+from tickmux.orders.account import AccountOrders
+from tickmux.orders.naming import ListedNames
 from tickmux.tick import Mode, Tick, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected, BaseBrokerWebSocketAdapter, Unavailable
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
@@ -49,6 +53,7 @@ from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
 _CONNECT, _HEARTBEAT, _CLOSE = ("connect", "open"), ("heartbeat", "ping"), ("disconnect", "close")
 _SUBSCRIBE, _UNSUBSCRIBE, _CHANGE = "subscribe", "unsubscribe", ("set_mode", "change_mode")
 _TROUBLE = (Event.MALFORMED, Event.ERROR, Event.AUTH_ERROR)
+_ORDERS = "orders"
 _WORDS_ABOUT_THE_FILE = frozenset(
     {"broker", "oracle", "remark", "note", "notes", "compare", "codec", "session_note", "base_url", "prefix"}
 )
@@ -96,6 +101,7 @@ def _lines(
     outgoing: Sequence[tuple[Mapping[str, Any], str, Mapping[str, Any]]],
 ) -> Iterator[dict[str, Any]]:
     by_name = {(instrument.symbol, instrument.exchange): instrument for instrument in instruments}
+    listed = ListedNames(instruments)
     kept: dict[str, CodecSession] = {}
     for number, (item, channel, frames) in enumerate(incoming):
         line: dict[str, Any] = {"name": item_name(item, number), "ticks": [], "event": None}
@@ -104,7 +110,7 @@ def _lines(
             session = kept.get(channel) or _subscribed(adapter, channel, item, instruments, by_name)
             if document.get("continuous") is True:
                 kept[channel] = session
-            line |= _decoded(session.codec, frames)
+            line |= _decoded(session.codec, frames, listed)
         except Exception as error:  # an item that cannot be set up must not hide the ones after it
             line["error"] = _words(error)
         yield line
@@ -136,7 +142,8 @@ def _subscribed(
     return session
 
 
-def _decoded(codec: FeedCodec, frames: Iterable[bytes | str]) -> dict[str, Any]:
+def _decoded(codec: FeedCodec, frames: Iterable[bytes | str], listed: ListedNames) -> dict[str, Any]:
+    orders: list[OrderUpdate] = []
     ticks: list[dict[str, object]] = []
     replies: list[Frame] = []
     events: list[Event] = []
@@ -149,16 +156,27 @@ def _decoded(codec: FeedCodec, frames: Iterable[bytes | str]) -> dict[str, Any]:
             events.append(Event.MALFORMED)
             continue
         ticks += map(tick_line, decoded.ticks)
+        orders += map(listed.name, decoded.orders)
         replies += decoded.replies
         if decoded.event:
             events.append(decoded.event)
     telling = [event for event in events if event in _TROUBLE or not ticks]
     line: dict[str, Any] = {"ticks": ticks, "event": telling[-1] if telling else None}
+    if orders:
+        line |= _order_lines(orders)
     if replies:
         line["replies"] = [frame_line(reply) for reply in replies]
     if failed:
         line["error"] = "; ".join(failed[:5])
     return line
+
+
+def _order_lines(decoded: Sequence[OrderUpdate]) -> dict[str, Any]:
+    """What the account's clients are told (`orders`), and all that was decoded where that is more."""
+    account = AccountOrders()
+    told = [news for update in decoded if (news := account.tell(update)) is not None]
+    lines = {"orders": msgspec.to_builtins(told)}
+    return lines if told == decoded else lines | {"decoded": msgspec.to_builtins(decoded)}
 
 
 class _Caller:
@@ -298,6 +316,8 @@ def _channel(
 ) -> str:
     """Which socket an item belongs to: what it names, else what its protocol or the document does, else ''."""
     named = item.get("channel") or item.get("feed")
+    if named == _ORDERS and named not in adapter.channels:
+        return next(iter(adapter.channels))  # orders come on the market-data socket
     if named:
         if not isinstance(named, str) or named not in adapter.channels:
             offered = ", ".join(adapter.channels)

@@ -366,9 +366,10 @@ INCOMING = [
             ("heartbeat", '{"t":"h"}'),
             *(("ack", f'{{"t":"{kind}"}}') for kind in ("uk", "udk", "ok", "uok", "pk", "upk")),
             *((None, f'{{"t":"{kind}","e":"NSE","tk":"3045","lp":"1"}}') for kind in (
-                "lk", "lf", "ulk", "om", "pm", "am", "rm", "ms", "zz"
+                "lk", "lf", "ulk", "pm", "am", "rm", "ms", "zz"
             )),
             (None, '{"t":"hh","stat":"Not_Ok"}'),
+            ("malformed", '{"t":"om","e":"NSE","tk":"3045","lp":"1"}'),  # an order without its number
             ("malformed", '{"stat":"Ok"}'),
             ("malformed", '{"e":"NSE","tk":"3045","lp":"812.35"}'),
             ("malformed", "[]"),

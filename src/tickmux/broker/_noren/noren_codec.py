@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from tickmux.broker._noren.orders import order_of
 from tickmux.broker._noren.scrip_state import ScripState
 from tickmux.broker._noren.session_memory import SessionMemory
 from tickmux.broker._noren.unanswered import Unanswered, report_silence
@@ -32,8 +33,8 @@ _CONNECT_TYPES = {"accesstoken": "a", "susertoken": "c"}
 _CONNECT_ANSWERS = frozenset({"ak", "ck", "cf"})
 _ACKS = frozenset({"uk", "udk", "ok", "uok", "pk", "upk"})
 _HEARTBEATS = frozenset({"hk", "h"})
-_NOT_OURS = frozenset({"lk", "lf", "ulk", "om", "pm", "am", "rm", "ms"})
-"""The LTP-only channel, which is never requested, orders, positions, alerts, administrator, market status."""
+_NOT_OURS = frozenset({"lk", "lf", "ulk", "pm", "am", "rm", "ms"})
+"""The LTP-only channel, which is never requested, positions, alerts, administrator, market status."""
 _NOTHING = frozenset({"", "-", "NA"})
 _CALLS_A_HEARTBEAT = 3
 """Heartbeats are due every 30 s; the calls in between, every 10 s, look after snapshots that do not come."""
@@ -198,6 +199,11 @@ class NorenCodec(FeedCodec):
             return Decoded(event=Event.ACK)
         if kind in _HEARTBEATS:
             return Decoded(event=Event.HEARTBEAT)
+        if kind == "om":
+            order = order_of(message)
+            if order is None:
+                return Decoded(event=Event.MALFORMED, message="an order without a number")
+            return Decoded(orders=[order])
         if kind in _NOT_OURS:
             return Decoded()
         return self._untyped(message) if not kind else Decoded(unknown=1)

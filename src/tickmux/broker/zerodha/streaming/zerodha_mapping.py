@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 
 import msgspec
 
+from tickmux.broker.zerodha.orders import order_of
 from tickmux.codec import Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel, Mode, Tick
@@ -164,7 +165,8 @@ def _decode_postback(text: str) -> Decoded:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Decoded(unknown=1)  # text that is no JSON object is ignored (section 5.6)
     if message.type == "order":
-        return Decoded(event=Event.ORDER)
+        order = order_of(message.data) if isinstance(message.data, dict) else None
+        return Decoded(event=Event.ORDER, orders=[order]) if order is not None else Decoded()
     if message.type == "error":
         words = str(message.data)[:200]
         return Decoded(event=Event.AUTH_ERROR if _AUTH_WORDS.search(words) else Event.ERROR, message=words)
