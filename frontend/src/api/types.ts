@@ -1,4 +1,4 @@
-/** The JSON API's answers; `API.md` says what they mean. */
+/** The JSON API's answers; `docs/openapi.json` says what they mean. */
 
 import type { FeedState, Mode } from "../market/types";
 

@@ -1,4 +1,4 @@
-/** The JSON API and the built pages, as `API.md` describes them, with everything in memory; for the pages' tests alone. */
+/** The JSON API and the built pages, as `docs/openapi.json` describes them, with everything in memory; for the pages' tests alone. */
 
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
