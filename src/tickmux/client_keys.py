@@ -16,7 +16,7 @@ from tickmux import owned_task
 from tickmux.database.api_keys import KeyOwner
 from tickmux.database.trouble import DatabaseFailed
 from tickmux.errors import CloseCode
-from tickmux.websocket_proxy.client_session import key_digest
+from tickmux.websocket_proxy.client_requests import key_digest
 
 _POLL = 1.0
 _REMEMBERED = 10_000

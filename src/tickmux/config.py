@@ -133,6 +133,13 @@ def _parse_broker_urls(text: str) -> Mapping[str, Mapping[str, str]]:
     return found
 
 
+def _parse_origins(text: str) -> frozenset[str]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part in ("*", "null") or re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/,]+/?", part) for part in parts):
+        raise ValueError
+    return frozenset(part.rstrip("/") for part in parts)
+
+
 _PORT = _whole(0, 65535, "0: the system chooses")
 _HOST = _matching(r"[\w.:%-]{1,253}", "a host name or an IP address")
 _BOOL = Kind("true or false", _parse_bool)
@@ -148,6 +155,7 @@ _DATABASE = _matching(
 )
 _SECRET = Kind(f"at least {MIN_SECRET_BYTES} bytes", _parse_secret)
 _DATES = Kind("dates as 2025-08-15, separated by commas", _parse_dates)
+_ORIGINS = Kind("origins as https://charts.example.com, separated by commas, or *", _parse_origins)
 _FOLDER = Kind("a folder", _parse_folder)
 _BROKER_URLS = Kind("BROKER.NAME=URL, separated by commas", _parse_broker_urls)
 
@@ -194,9 +202,44 @@ class Settings:
     ws_max_message_bytes: Annotated[
         int, About(_CLIENTS, _whole(1024, 64 * 1024 * 1024), "Longest message that a client may send, in bytes.")
     ] = 1024 * 1024
+    ws_max_unauthenticated: Annotated[
+        int,
+        About(
+            _CLIENTS,
+            _whole(2, 1_000_000),
+            "Connections that have not shown a key yet, which take no client's place; half of them for one address.",
+        ),
+    ] = 2000
+    ws_allowed_origins: Annotated[
+        frozenset[str],
+        About(
+            _CLIENTS,
+            _ORIGINS,
+            "Web sites whose pages may connect, besides this machine and the server's own host name; * for all.",
+        ),
+    ] = frozenset()
     ws_max_requests_per_second: Annotated[
-        int, About(_CLIENTS, _LIMIT, "Requests of one client in a second; more are answered RATE_LIMITED.")
+        int,
+        About(
+            _CLIENTS,
+            _LIMIT,
+            "Requests of one client that are carried out in a second; each 50 instruments in one count as one more.",
+        ),
     ] = 100
+    ws_request_burst: Annotated[
+        int, About(_CLIENTS, _LIMIT, "Requests of one client that are carried out at once; more have to wait.")
+    ] = 200
+    ws_ping_interval: Annotated[
+        float, About(_CLIENTS, _seconds(0, 3600), "Seconds between pings to a client that says nothing; 0: none.")
+    ] = 20.0
+    ws_ping_timeout: Annotated[
+        float,
+        About(
+            _CLIENTS,
+            _seconds(0.1, 3600),
+            "Seconds without an answer to a ping, or any sign of its machine, after which a client is let go.",
+        ),
+    ] = 20.0
     ws_slow_consumer_seconds: Annotated[
         float,
         About(_CLIENTS, _seconds(0.1, 3600), "A client that reads nothing for so long while data waits is closed."),

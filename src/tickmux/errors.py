@@ -32,6 +32,7 @@ class CloseCode(IntEnum):
     """Why the server closes a client's connection."""
 
     GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
     MESSAGE_TOO_BIG = 1009
     TRY_AGAIN_LATER = 1013
     NOT_AUTHENTICATED = 4401

@@ -56,7 +56,7 @@ class RuntimeMetrics:
             ("bad_requests", "Requests that made no sense.", counters.bad_requests),
             ("auth_failures", "Keys that were not valid.", counters.auth_failures),
             ("rate_limited", "Requests and subscriptions beyond the limits.", counters.rate_limited),
-            ("pauses", "Times that a client's socket was full.", counters.pauses),
+            ("pauses", "Times that a client fell behind.", counters.pauses),
             ("bytes", "Bytes written to clients.", counters.bytes),
         ):
             yield CounterMetricFamily(f"tickmux_proxy_{name}", text, value=value)
@@ -64,7 +64,14 @@ class RuntimeMetrics:
         for code, count in tuple(counters.closes.items()):
             closes.add_metric([str(code)], count)
         yield closes
+        refused = CounterMetricFamily("tickmux_proxy_refused", "Clients that were refused.", labels=["reason"])
+        for reason, count in tuple(proxy.refusals.counts.items()):
+            refused.add_metric([reason], count)
+        yield refused
         yield GaugeMetricFamily("tickmux_proxy_clients", "Clients connected now.", value=len(proxy.clients))
+        yield GaugeMetricFamily(
+            "tickmux_proxy_unauthenticated", "Connections that have shown no key yet.", value=proxy.unauthenticated
+        )
         yield GaugeMetricFamily("tickmux_proxy_subscriptions", "Subscriptions held.", value=proxy.index.subscriptions)
 
     def _feeds(self) -> Iterable[Metric]:

@@ -9,6 +9,7 @@ import resource
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
 from tickmux.client_keys import ClientKeys, Keys
 from tickmux.config import Settings
@@ -33,6 +34,7 @@ from tickmux.feeds.stored_versions import StoredVersions
 from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
 from tickmux.websocket_proxy.feed import Feed
+from tickmux.websocket_proxy.handshake import Origins
 from tickmux.websocket_proxy.server import WebSocketProxy
 from tickmux.websocket_proxy.session_host import Limits
 
@@ -74,6 +76,7 @@ class Runtime:
             verify=self.client_keys.verify,
             feed_of=self._feed_of,
             brokers=broker_names(),
+            origins=Origins(settings.ws_allowed_origins, urlsplit(settings.websocket_url).hostname or ""),
             limits=Limits(
                 throttle_ms=settings.message_throttle_ms,
                 auth_grace=settings.ws_auth_grace_seconds,
@@ -82,13 +85,19 @@ class Runtime:
                 max_connections=settings.ws_max_connections,
                 max_subscriptions=settings.ws_max_subscriptions,
                 slow_consumer=settings.ws_slow_consumer_seconds,
+                max_unauthenticated=settings.ws_max_unauthenticated,
                 rate=settings.ws_max_requests_per_second,
+                burst=settings.ws_request_burst,
+                ping_interval=settings.ws_ping_interval,
+                ping_timeout=settings.ws_ping_timeout,
             ),
         )
 
     async def start(self) -> None:
         """Raises PortTaken, UnknownBroker, UnknownSimulator; what had been started is stopped again."""
-        _allow_descriptors(self.settings.ws_max_connections + self.settings.web_max_connections + _OTHER_DESCRIPTORS)
+        settings = self.settings
+        clients = settings.ws_max_connections + settings.ws_max_unauthenticated
+        _allow_descriptors(clients + settings.web_max_connections + _OTHER_DESCRIPTORS)
         try:
             await self._start()
         except BaseException:

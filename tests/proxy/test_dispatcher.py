@@ -188,7 +188,7 @@ async def test_a_client_that_pauses_catches_up_with_the_newest_of_what_changed_o
     world.drained()
     assert client.pending == []
     world.index.resume(client)
-    world.dispatcher.catch_up(client, marks)
+    world.dispatcher.catch_up(client, marks, 1 << 30)
     client.flush()
     assert client.prices() == [1, 1, 99]
 
@@ -224,13 +224,13 @@ def test_the_newest_value_is_never_lost_and_nothing_comes_too_often_or_out_of_or
                 marks = world.index.pause(client)
             elif what == "resume" and marks is not None:
                 world.index.resume(client)
-                world.dispatcher.catch_up(client, marks)
+                world.dispatcher.catch_up(client, marks, 1 << 30)
                 marks = None
                 if client.pending:
                     client.flush()
         if marks is not None:
             world.index.resume(client)
-            world.dispatcher.catch_up(client, marks)
+            world.dispatcher.catch_up(client, marks, 1 << 30)
             if client.pending:
                 client.flush()
         await asyncio.sleep(1)

@@ -116,7 +116,7 @@ def test_a_list_of_objects_and_strings_with_their_own_modes_and_depths(name):
         ("SBIN", "NSE", Mode.QUOTE, 20),
         ("INFY", "NSE", Mode.QUOTE, 20),
         ("NIFTY", "NSE_INDEX", Mode.QUOTE, 20),
-        ("TCS", "NSE", Mode.DEPTH, 50),
+        ("TCS:50", "NSE", Mode.DEPTH, 50),
         ("X", "NSE", Mode.DEPTH, 30),
     ]
 

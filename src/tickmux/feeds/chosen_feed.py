@@ -132,8 +132,8 @@ class UserFeed:
             for slot, held in index.held(client).items()
         ]
         wants = [
-            Want(symbol, exchange, mode, (held.topic.key.depth or DEFAULT_DEPTH) if mode == Mode.DEPTH else 0)
-            for _, (symbol, exchange, mode), held in held
+            Want(key.symbol, key.exchange, key.mode, (key.depth or DEFAULT_DEPTH) if key.mode == Mode.DEPTH else 0)
+            for key in (held.topic.key for _, _, held in held)
         ]
         surplus = []
         for (client, slot, before), verdict in zip(held, await self._inner.subscribe(wants), strict=True):
@@ -145,7 +145,7 @@ class UserFeed:
                 continue
             index.add(client, verdict.key, verdict.topic, feed.broker, before.lane.key, foreign=feed.foreign)
             if client.paused:
-                index.pause(client)
+                client.marks.update(index.pause(client))
         await feed.unsubscribe(surplus)
 
 

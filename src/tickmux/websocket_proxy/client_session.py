@@ -1,94 +1,106 @@
-"""One client: authentication, subscriptions, outgoing buffer, back-pressure.
+"""One client's connection: what comes in, what goes out, and how fast.
 
-Owns one task while requests are waiting (`_work`), and one timer (the grace period of authentication). Bounds: the
-inbox in requests and bytes, the outgoing buffer by the transport's high-water mark and one drain, subscriptions by
-`Limits`. A client that does not read leaves all lanes and costs the others nothing; when it reads again it gets the
-newest value of each of its subscriptions.
+Out: frames are appended to `pending` and written with one call a drain. A client that falls behind, because its
+socket is full or because it answers pings late (`reading_pace.py`), leaves all lanes and costs the others nothing; it
+gets the newest values a portion at a time until it keeps up again. Requests are answered by `client_requests.py`.
+
+Owns timers: for authentication, for a late answer to a ping, for the next portion, for hanging up. Bounds: the queue
+of requests, the outgoing buffer by the transport's high-water mark and one drain, subscriptions by `Limits`, a
+message by `max_message`.
 """
 
 import asyncio
-import logging
-import secrets
-from collections import deque
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
-import msgspec
 import picows
 from picows import WSFrame, WSMsgType, WSTransport
 
-from tickmux import owned_task
 from tickmux.errors import CloseCode, ErrorCode, RequestError
-from tickmux.websocket_proxy.client_subscriptions import ClientSubscriptions
+from tickmux.websocket_proxy.client_protocol import ClientProtocol
+from tickmux.websocket_proxy.client_requests import ClientRequests
+from tickmux.websocket_proxy.client_socket import make_room, silent_for, unacknowledged
 from tickmux.websocket_proxy.feed import Feed
-from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus
-from tickmux.websocket_proxy.frames import Opcode, close_frame, frame_header, text_frame
+from tickmux.websocket_proxy.feed_state import FeedStatus
+from tickmux.websocket_proxy.frames import Opcode, close_frame, frame_header
 from tickmux.websocket_proxy.lost_socket import is_lost
-from tickmux.websocket_proxy.protocol import (
-    Authenticate,
-    BadRequest,
-    Command,
-    Item,
-    Options,
-    Ping,
-    Request,
-    Subscribe,
-    Unsubscribe,
-    answer,
-    auth_error,
-    error_answer,
-    parse_request,
-)
+from tickmux.websocket_proxy.protocol import Options
+from tickmux.websocket_proxy.reading_pace import ReadingPace
 from tickmux.websocket_proxy.rendering import encode_frame
+from tickmux.websocket_proxy.request_queue import RequestQueue
 from tickmux.websocket_proxy.session_host import SessionHost
 from tickmux.websocket_proxy.subscription_index import Slot
 
-log = logging.getLogger(__name__)
-
-HIGH_WATER = 256 << 10
-LOW_WATER = 64 << 10
-INBOX_REQUESTS = 5000
-INBOX_BYTES = 4 << 20
-_LONG_WAIT = 0.5
-"""Seconds that a feed may take to be made before the key is looked at again."""
+HIGH_WATER = 64 << 10
+LOW_WATER = 16 << 10
+STRANGERS_MESSAGE = 4 << 10
+"""Bytes of a message before authentication."""
+_STEP = 0.05
+"""Seconds between two portions, at least."""
+_SLOTS_A_SECOND = 200_000
+"""Subscriptions of one client that are looked at for its portions."""
+_HANG_UP = 1.0
+"""Seconds that a client has to answer a close frame."""
 
 
 class ClientSession(picows.WSListener):
     """One connected client."""
 
-    def __init__(self, proxy: SessionHost["ClientSession"]) -> None:
+    def __init__(self, proxy: SessionHost["ClientSession"], protocol: ClientProtocol) -> None:
         self._proxy = proxy
+        self.protocol = protocol
         self._loop = asyncio.get_running_loop()
+        self.address = protocol.address
         self.pending: list[bytes] = []
         """Frames that wait for `flush`."""
         self.append: Callable[[bytes], object] = self.pending.append
         self.user = ""
         self.key_digest = b""
-        self._offered = b""
-        """A key that is good and whose feed is being made."""
+        self.offered = b""
+        """A key that has come and may be good; its feed is being made."""
         self.feed: Feed | None = None
-        self.paused = False
+        self.verifying = False
+        """Whether a key has come that is being looked at."""
         self.options = Options()
-        self._transport: WSTransport | None = None
-        self._write: Callable[[bytes], object] = lambda data: None
+        self.max_message = STRANGERS_MESSAGE
+        self.paused = False
+        """Whether it is behind, and out of its lanes."""
         self.marks: dict[Slot, int] = {}
         """While paused: which payload of each subscription was the last to go out."""
-        self._held = ClientSubscriptions(self, proxy)
-        self._inbox: deque[bytes] = deque()
-        self._inbox_bytes = 0
-        self._worker: asyncio.Task[None] | None = None
+        self._transport: WSTransport | None = None
+        self._write: Callable[[bytes], object] = lambda data: None
+        self._full = False
+        self._room = asyncio.Event()
+        self._room.set()
+        self._reading = True
+        self._pace = ReadingPace(self._loop.time())
+        self._step_timer: asyncio.TimerHandle | None = None
+        self._late_timer: asyncio.TimerHandle | None = None
+        self._last_step = 0.0
+        self._asked_bytes = 0
+        self._status_missed = False
+        self._requests = ClientRequests(self, proxy)
+        limits = proxy.limits
+        self._queue = RequestQueue(
+            self._requests.carry_out,
+            self._has_room,
+            self._update_reading,
+            rate=limits.rate,
+            burst=limits.burst,
+            longest=limits.max_waiting,
+        )
         self._fragments: bytearray | None = None
         self._grace: asyncio.TimerHandle | None = None
-        self._attempts = 0
-        self._tokens = float(proxy.limits.burst)
-        self._tokens_at = self._loop.time()
         self._unlisten: Callable[[], None] = lambda: None
         self.closing = False
         self.since = proxy.now_ms()
         """When it connected, epoch ms."""
         self.messages = 0
         """Frames that were written."""
+        self.bytes = 0
+        """Bytes that were written."""
+        self.heard_at = self._loop.time()
+        """When anything last came from it."""
         self.waiting_bytes = 0
         self.waiting_since = 0.0
 
@@ -100,55 +112,67 @@ class ClientSession(picows.WSListener):
         underlying.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
         self._write = underlying.write
         if not self._proxy.admit(self):
-            self.close(CloseCode.TRY_AGAIN_LATER, "connection limit reached")
+            self.refuse_place()
             return
-        self._grace = self._loop.call_later(self._proxy.limits.auth_grace, self._out_of_grace)
+        self.begin_grace()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if self.closing:
-            return
+        self.protocol.unfinished = 0
         kind = frame.msg_type
+        if kind == WSMsgType.CLOSE:
+            self._answer_close()
+        elif self.closing:
+            return
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.close(CloseCode.PROTOCOL_ERROR, "reserved bits are set: no extension was agreed on")
+        elif frame.payload_size > self.max_message:
+            self.too_long()
+        else:
+            self.heard_at = self._loop.time()
+            self._take(kind, frame)
+
+    def _take(self, kind: WSMsgType, frame: WSFrame) -> None:
         if kind == WSMsgType.TEXT and frame.fin and self._fragments is None:
             self._receive(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.PONG:
+            if self._pace.answered(frame.get_payload_as_bytes(), self.heard_at):
+                self._answered_ping()
         elif kind == WSMsgType.PING:
             payload = frame.get_payload_as_bytes()
             self._control(frame_header(Opcode.PONG, len(payload)) + payload)
-        elif kind == WSMsgType.CLOSE:
-            self._control(close_frame(1000, ""))
-            self._hang_up()
         elif kind == WSMsgType.BINARY:
+            self._fragments = None
             self._proxy.counters.bad_requests += 1
-            self._refuse(RequestError(ErrorCode.INVALID_JSON, "a binary frame: send requests as JSON in text frames"))
-        elif kind != WSMsgType.PONG:
+            self._requests.refuse(
+                RequestError(ErrorCode.INVALID_JSON, "a binary frame: send requests as JSON in text frames")
+            )
+        else:
             self._assemble(kind, frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.closing = True
-        if self._grace is not None:
-            self._grace.cancel()
+        self._cancel_timers()
         self._unlisten()
-        self._inbox.clear()
+        self._queue.close()
+        self._room.set()
         self._proxy.forget(self)
 
     def pause_writing(self) -> None:
-        """The socket is full: leave all lanes, and take no further requests, until it has drained."""
-        if not self.paused:
-            self.paused = True
-            self._proxy.counters.pauses += 1
-            self.marks = self._proxy.index.pause(self)
-            if self._transport is not None:
-                self._transport.underlying_transport.pause_reading()
+        """The socket is full."""
+        self._full = True
+        self._room.clear()
+        self._fall_behind()
+        self._update_reading()
 
     def resume_writing(self) -> None:
-        if not self.paused or self.closing:
+        """The socket has room again; a portion goes out when the client has read what was written."""
+        if not self._full or self.closing:
             return
-        self.paused = False
-        if self._transport is not None:
-            self._transport.underlying_transport.resume_reading()
-        self._proxy.index.resume(self)
-        marks, self.marks = self.marks, {}
-        self._proxy.dispatcher.catch_up(self, marks)
-        self.flush()
+        self._full = False
+        self._room.set()
+        self._update_reading()
+        if self.paused:
+            self._ask_or_step()
 
     # -- out ----------------------------------------------------------------------------------------------
 
@@ -159,6 +183,7 @@ class ClientSession(picows.WSListener):
             return
         data = pending[0] if len(pending) == 1 else b"".join(pending)
         self.messages += len(pending)
+        self.bytes += len(data)
         self._proxy.counters.bytes += len(data)
         pending.clear()
         self._write(data)
@@ -166,6 +191,10 @@ class ClientSession(picows.WSListener):
     def send(self, message: dict[str, Any]) -> None:
         """Sends an answer or event, behind what is pending."""
         self._control(encode_frame(message, self.options.encoding))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Sends a prepared frame, behind what is pending."""
+        self._control(frame)
 
     def _control(self, frame: bytes) -> None:
         self.append(frame)
@@ -177,24 +206,187 @@ class ClientSession(picows.WSListener):
             return 0
         return int(self._transport.underlying_transport.get_write_buffer_size())
 
+    # -- pace ---------------------------------------------------------------------------------------------
+
+    def _fall_behind(self) -> None:
+        if self.paused or self.closing:
+            return
+        self.paused = True
+        self._proxy.counters.pauses += 1
+        self.marks = self._proxy.index.pause(self)
+        self._pace.fall_behind(self._loop.time())
+        if not self._full:
+            self._ask_or_step()
+
+    def _ask_or_step(self) -> None:
+        """Behind: the next portion follows the answer to a ping, or comes at once where nobody answers pings."""
+        if self._asks():
+            if self._pace.asked_at is None:
+                self._ask()
+        else:
+            self._step_in(_STEP)
+
+    def _asks(self) -> bool:
+        return self._proxy.limits.ping_interval > 0 and not self._pace.mute
+
+    def _ask(self) -> None:
+        payload = self._pace.ask(self._loop.time())
+        self._asked_bytes = self.bytes
+        self._control(frame_header(Opcode.PING, len(payload)) + payload)
+        if self._late_timer is None:
+            self._late_timer = self._loop.call_later(0.3, self._look_for_answer)
+
+    def _look_for_answer(self) -> None:
+        """A ping went out a while ago."""
+        self._late_timer = None
+        now = self._loop.time()
+        if self.closing or self._pace.asked_at is None:
+            return
+        if self._pace.gives_up(now, self._unread()):
+            if self.paused:
+                self._step_in(0.0)
+            return
+        if not self.paused and self.bytes > self._asked_bytes and self._pace.answers and self._pace.late(now):
+            self._fall_behind()
+        self._late_timer = self._loop.call_later(0.1 if not self.paused else 1.0, self._look_for_answer)
+
+    def _unread(self) -> int:
+        if self._transport is None:
+            return 0
+        return self.write_buffer_size() + unacknowledged(self._transport.underlying_transport)
+
+    def _answered_ping(self) -> None:
+        if self.paused:
+            self._pace.resize()
+            self._step_in(max(0.0, self._last_step + self._step_time() - self._loop.time()))
+        elif self._pace.late(self._loop.time()) and self.bytes > self._asked_bytes:
+            self._fall_behind()
+
+    def _step_time(self) -> float:
+        return max(_STEP, len(self.marks) / _SLOTS_A_SECOND)
+
+    def _step_in(self, seconds: float) -> None:
+        if self._step_timer is None:
+            self._step_timer = self._loop.call_later(seconds, self._step)
+
+    def _step(self) -> None:
+        """A portion for a client that is behind; or nothing was left to send, and it may try to keep up again."""
+        self._step_timer = None
+        if self.closing or not self.paused or self._full:
+            return
+        if not self._asks() and self._unread():  # read by the kernel at least
+            self._step_in(_STEP)
+            return
+        self._last_step = self._loop.time()
+        sent, everything = self._proxy.dispatcher.catch_up(self, self.marks, self._pace.portion)
+        if self._status_missed:
+            self._show_status(self.feed.status if self.feed is not None else None)
+        if everything and self._pace.may_try(self._last_step):
+            self._keep_up()
+        elif sent:
+            self.flush()
+            self._ask_or_step()
+        else:
+            self._step_in(self._step_time())
+
+    def _keep_up(self) -> None:
+        self.paused = False
+        self.marks = {}
+        self._proxy.index.resume(self)
+        self.flush()
+
+    def look_after(self, now: float) -> None:
+        """Once in a while: asks a client that gets data whether it keeps up, and one that gets none whether it
+        lives."""
+        limits = self._proxy.limits
+        if self.closing or self.feed is None or not limits.ping_interval:
+            return
+        if not self.paused and self.bytes > self._asked_bytes and self._pace.due(now):
+            self._ask()
+        elif self._pace.asked_at is None:
+            if now - max(self.heard_at, self._pace.last_asked) >= limits.ping_interval:
+                self._ask()
+        elif now - self._pace.asked_at > limits.ping_timeout and now - self.heard_at > limits.ping_timeout:
+            self._drop_if_dead(limits.ping_timeout)
+
+    def _drop_if_dead(self, timeout: float) -> None:
+        """No answer to a ping. A client that knows no pings stays as long as its kernel acknowledges what is sent."""
+        transport = self._transport
+        if transport is None or not self._unread():
+            return
+        if silent_for(transport.underlying_transport) > timeout:
+            self._proxy.refusals.tell("vanished", address=self.address, user=self.user)
+            transport.disconnect(False)
+
+    # -- end ----------------------------------------------------------------------------------------------
+
     def drop_if_lost(self) -> None:
         """Lets go of a client whose end the event loop has not noticed."""
         if self._transport is not None and is_lost(self._transport.underlying_transport):
             self._transport.disconnect(False)
 
-    def close(self, code: int, reason: str) -> None:
-        """Says why and hangs up; the socket is gone a second later at the latest."""
+    def refuse_place(self) -> None:
+        """All places for clients are taken."""
+        self.close(CloseCode.TRY_AGAIN_LATER, "connection limit reached")
+
+    def too_long(self) -> None:
+        """A message, finished or not, is longer than this client may send now."""
         if not self.closing:
-            self._proxy.counters.closes[int(code)] = self._proxy.counters.closes.get(int(code), 0) + 1
-            self._control(close_frame(code, reason))
-            self._hang_up()
+            known = "" if self.feed is not None else " before authentication"
+            self.close(CloseCode.MESSAGE_TOO_BIG, f"more than {self.max_message} bytes{known}")
+            self.protocol.turn_deaf()
+
+    def close(self, code: int, reason: str) -> None:
+        """Says why, waits for the client's answer, and hangs up a second later at the latest.
+
+        Where the socket is full the kernel is given room for what has begun to go out and the close frame behind it,
+        so that a client that reads again finds out.
+        """
+        if self.closing:
+            return
+        counters = self._proxy.counters
+        counters.closes[int(code)] = counters.closes.get(int(code), 0) + 1
+        if code != CloseCode.GOING_AWAY:
+            self._proxy.refusals.tell(
+                f"close_{int(code)}", address=self.address, user=self.user, because=reason, connected_since=self.since
+            )
+        self.closing = True
+        self._cancel_timers()
+        self._queue.close()
+        self._room.set()
+        if self.paused:
+            self.pending.clear()
+        if self._transport is not None and self.write_buffer_size():
+            make_room(self._transport.underlying_transport, self.write_buffer_size())
+        self._control(close_frame(code, reason))
+        self._update_reading()
+        self._loop.call_later(_HANG_UP, self._hang_up)
+
+    def _answer_close(self) -> None:
+        """The client's close frame: the answer to ours, or its own wish."""
+        if not self.closing:
+            self.closing = True
+            self._cancel_timers()
+            self._queue.close()
+            self._control(close_frame(1000, ""))
+        if self._transport is not None:
+            self._transport.underlying_transport.close()
+            self._loop.call_later(_HANG_UP, self._transport.disconnect, False)
 
     def _hang_up(self) -> None:
-        self.closing = True
-        transport = self._transport
-        if transport is not None:
-            transport.underlying_transport.close()
-            self._loop.call_later(1.0, transport.disconnect, False)
+        if self._transport is not None:
+            self._transport.disconnect(False)
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._grace, self._step_timer, self._late_timer):
+            if timer is not None:
+                timer.cancel()
+        self._grace = self._step_timer = self._late_timer = None
+
+    async def farewell(self) -> None:
+        """After the connection has gone: waits for the request under way, then gives everything back."""
+        await self._queue.ended()
+        await self._requests.release_all(self.feed)
 
     # -- in -----------------------------------------------------------------------------------------------
 
@@ -203,245 +395,105 @@ class ClientSession(picows.WSListener):
         if kind == WSMsgType.TEXT:
             self._fragments = bytearray()
         if self._fragments is None:
-            self._refuse(RequestError(ErrorCode.INVALID_JSON, "a continuation of nothing: send whole text frames"))
+            self._requests.refuse(
+                RequestError(ErrorCode.INVALID_JSON, "a continuation of nothing: send whole text frames")
+            )
             return
         self._fragments += frame.get_payload_as_memoryview()
-        if len(self._fragments) > self._proxy.limits.max_message:
+        if len(self._fragments) > self.max_message:
             self._fragments = None
-            self.close(CloseCode.MESSAGE_TOO_BIG, f"more than {self._proxy.limits.max_message} bytes")
+            self.too_long()
         elif frame.fin:
             message, self._fragments = bytes(self._fragments), None
             self._receive(message)
 
     def _receive(self, message: bytes) -> None:
         self._proxy.counters.requests += 1
-        full = len(self._inbox) >= INBOX_REQUESTS or self._inbox_bytes + len(message) > INBOX_BYTES
-        if full or not self._within_rate():
+        if not self._queue.put(message):
             self._proxy.counters.rate_limited += 1
-            self._refuse(
+            self._proxy.refusals.tell("rate_limited", address=self.address, user=self.user)
+            limits = self._proxy.limits
+            self._requests.refuse(
                 RequestError(
                     ErrorCode.RATE_LIMITED,
-                    f"too many requests: at most {self._proxy.limits.rate} a second; put several symbols in one",
+                    f"too many requests: {limits.rate} a second are carried out and {limits.max_waiting} may wait; "
+                    "put several symbols in one",
                 )
             )
+        self._update_reading()
+
+    def _update_reading(self) -> None:
+        """Reads on, unless answers find no room, too many requests wait, or a stranger's request is not done yet."""
+        if self._transport is None or self._transport.is_disconnected:
             return
-        self._inbox.append(message)
-        self._inbox_bytes += len(message)
-        if self._worker is None:
-            self._worker = owned_task.start(self._work(), "requests of a client")
-
-    def _within_rate(self) -> bool:
-        now = self._loop.time()
-        limits = self._proxy.limits
-        self._tokens = min(float(limits.burst), self._tokens + (now - self._tokens_at) * limits.rate)
-        self._tokens_at = now
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
-
-    async def _work(self) -> None:
-        """Carries the waiting requests out, in order."""
-        try:
-            while self._inbox and not self.closing:
-                message = self._inbox.popleft()
-                self._inbox_bytes -= len(message)
-                await self._carry_out(message)
-        finally:
-            self._worker = None
-
-    async def _carry_out(self, message: bytes) -> None:
-        if message == b"ping":  # the Excel add-in's keep-alive: bare text
-            self._control(text_frame(b"pong"))
-            return
-        request_id: Any = None
-        try:
-            request = parse_request(message, self._proxy.limits.max_subscriptions)
-            request_id = request.request_id
-            await self._handle(request)
-        except BadRequest as error:
-            self._proxy.counters.bad_requests += 1
-            if error.of_auth:
-                self._auth_failed(error, error.request_id)
+        wanted = self.closing or not (self._full or self._queue.crowded or (self.feed is None and self._queue.busy))
+        if wanted != self._reading:
+            self._reading = wanted
+            underlying = self._transport.underlying_transport
+            if wanted:
+                underlying.resume_reading()
             else:
-                self._refuse(error, error.request_id)
-        except RequestError as error:
-            self._refuse(error, request_id)
-        except Exception:
-            reference = secrets.token_hex(4)
-            log.exception("request failed, reference %s", reference)
-            self._refuse(RequestError(ErrorCode.SERVER_ERROR, f"a defect of ours, reference {reference}"), request_id)
+                underlying.pause_reading()
 
-    def _refuse(self, error: RequestError, request_id: Any = None) -> None:
-        self._proxy.counters.errors += 1
-        self.send(error_answer(error, request_id))
+    async def _has_room(self) -> None:
+        await self._room.wait()
 
-    async def _handle(self, request: Request) -> None:
-        match request:
-            case Ping():
-                self._pong(request)
-            case Authenticate():
-                await self._authenticate(request)
-            case Command(action="pong"):
-                pass
-            case _ if self.feed is None:
-                raise RequestError(
-                    ErrorCode.NOT_AUTHENTICATED, 'authenticate first: {"action":"authenticate","api_key":"…"}'
-                )
-            case Subscribe():
-                await self._held.subscribe(request, self.feed)
-            case Unsubscribe():
-                await self._held.unsubscribe(request.request_id, request.items, self.feed)
-            case Command():
-                await self._command(request, self.feed)
-
-    def _pong(self, ping: Ping) -> None:
-        pong = answer(ping.request_id, type="pong", status="success", server_timestamp=self._proxy.now_ms())
-        if ping.timestamp is not None:
-            pong["client_timestamp"] = ping.timestamp
-        if ping.ping_id is not None:
-            pong["_pingId"] = ping.ping_id
-        self.send(pong)
+    def spend(self, instruments: int) -> None:
+        """What the present request costs, in instruments that it is about."""
+        self._queue.spend(instruments)
 
     @property
     def key_digests(self) -> tuple[bytes, bytes]:
         """Tell the clients of one API key, should it be revoked: of the key that it uses, and of the one it will."""
-        return self.key_digest, self._offered
+        return self.key_digest, self.offered
 
     # -- authentication -----------------------------------------------------------------------------------
 
-    async def _authenticate(self, request: Authenticate) -> None:
-        digest = key_digest(request.api_key)
-        try:
-            user = await self._proxy.verify(request.api_key)
-            if self.closing:
-                return
-            # From here on whoever revokes the key finds this client, which closes it.
-            self._offered = digest
-            began = self._loop.time()
-            feed = await self._proxy.feed_of(user) if user is not None else None
-            if feed is not None and self.feed is not None and self.feed is not feed:
-                await self._held.release_all(self.feed)
-            if user is not None and self._loop.time() - began > _LONG_WAIT:
-                user = await self._proxy.verify(request.api_key)  # another process may have revoked it meanwhile
-        except RequestError as error:
-            self.send(auth_error(error, request.request_id))
-            return
-        finally:
-            self._offered = b""
-        if self.closing:
-            return
-        if user is None or feed is None:
-            refusal = RequestError(
-                ErrorCode.AUTHENTICATION_ERROR,
-                "the API key is not valid: make one with `tickmux apikey create`, or see `tickmux apikey list`",
-            )
-            self._auth_failed(refusal, request.request_id)
-            return
+    def begin_grace(self) -> None:
+        """From now on the time for authentication runs."""
+        if self._grace is None and self.feed is None and not self.closing:
+            self._grace = self._loop.call_later(self._proxy.limits.auth_grace, self._out_of_grace)
+
+    def end_grace(self) -> None:
+        """A key has come: how long we take to look at it is not the client's time."""
         if self._grace is not None:
             self._grace.cancel()
-        self.user, self.feed, self.options = user, feed, request.options
-        self.key_digest = digest
-        features = {"ltp": True, "quote": True, "depth": True, "orders": feed.has_orders}
-        self.send(
-            answer(
-                request.request_id,
-                type="auth",
-                status="success",
-                message="Authentication successful",
-                broker=feed.broker,
-                user_id=user,
-                supported_features=features,
-            )
-        )
+            self._grace = None
+
+    def _out_of_grace(self) -> None:
+        self._grace = None
+        self.close(CloseCode.NOT_AUTHENTICATED, f"not authenticated within {self._proxy.limits.auth_grace:g} s")
+
+    def adopt(self, user: str, feed: Feed, options: Options) -> None:
+        """It has authenticated, with the key that it offered."""
+        self.key_digest = self.offered
+        self.user, self.feed, self.options = user, feed, options
+        self.max_message = self._proxy.limits.max_message
+
+    def follow_feed(self, feed: Feed) -> None:
+        """Shows the feed's state now and whenever it changes, to a client that wants to know."""
         self._unlisten()
-        if request.options.feed_status:
+        self._unlisten = lambda: None
+        if self.options.feed_status:
             self._unlisten = feed.listen(self._show_status)
             self._show_status(feed.status)
 
-    def _auth_failed(self, error: RequestError, request_id: Any) -> None:
-        self._proxy.counters.auth_failures += 1
-        self._attempts += 1
-        self.send(auth_error(error, request_id))
-        if self._attempts >= self._proxy.limits.auth_attempts and self.feed is None:
-            self.close(CloseCode.NOT_AUTHENTICATED, "too many bad keys")
-
-    def _out_of_grace(self) -> None:
-        if self.feed is None:
-            self.close(CloseCode.NOT_AUTHENTICATED, f"not authenticated within {self._proxy.limits.auth_grace:g} s")
-
-    def _show_status(self, status: FeedStatus) -> None:
-        if self.feed is not None and not self.closing:
-            self.send(
-                {
-                    "type": "feed_status",
-                    "broker": self.feed.broker,
-                    "state": status.state.value,
-                    "since": status.since,
-                    "message": status.message,
-                    "symbols": status.symbols,
-                }
-            )
-
-    async def _command(self, command: Command, feed: Feed) -> None:
-        match command.action:
-            case "unsubscribe_all":
-                names = dict.fromkeys((slot[0], slot[1]) for slot in self._proxy.index.held(self))
-                await self._held.unsubscribe(command.request_id, [Item(*name) for name in names], feed)
-            case "list_subscriptions":
-                self.send(
-                    answer(
-                        command.request_id,
-                        type="subscriptions",
-                        status="success",
-                        subscriptions=self._held.listing(feed),
-                    )
-                )
-            case "get_broker_info":
-                self.send(answer(command.request_id, **self._broker_info(feed)))
-            case "get_supported_brokers":
-                brokers = list(self._proxy.brokers)
-                self.send(
-                    answer(
-                        command.request_id,
-                        type="supported_brokers",
-                        status="success",
-                        brokers=brokers,
-                        count=len(brokers),
-                    )
-                )
-            case _:
-                raise RequestError(ErrorCode.BROKER_ERROR, f"{feed.broker} has no order feed here: only market data")
-
-    def _broker_info(self, feed: Feed) -> dict[str, Any]:
-        status = feed.status
-        return {
-            "type": "broker_info",
-            "status": "success",
-            "broker": feed.broker,
-            "adapter_status": "connected" if status.state in _CONNECTED else "disconnected",
-            "user_id": self.user,
-            "feed_state": status.state.value,
-            "feed_since": status.since,
-            "feed_message": status.message,
-            "subscriptions": len(self._proxy.index.held(self)),
-            **_counts(feed.info()),
-        }
-
-    async def farewell(self) -> None:
-        """After the connection has gone: waits for the request under way, then gives everything back."""
-        if self._worker is not None:
-            await asyncio.wait([self._worker])
-        await self._held.release_all(self.feed)
-
-
-def _counts(info: FeedInfo) -> dict[str, Any]:
-    counts: dict[str, Any] = msgspec.to_builtins(info)
-    return counts | {"counters": counts["counters"] or {}}
-
-
-def key_digest(api_key: str) -> bytes:
-    return sha256(api_key.encode(errors="surrogatepass")).digest()
-
-
-_CONNECTED = frozenset({"live", "stalled", "market_closed"})
+    def _show_status(self, status: FeedStatus | None) -> None:
+        if self.feed is None or self.closing or status is None:
+            return
+        if self.paused and self._full:
+            self._status_missed = True  # the newest is shown when there is room
+            return
+        self._status_missed = False
+        self.send(
+            {
+                "type": "feed_status",
+                "broker": self.feed.broker,
+                "state": status.state.value,
+                "since": status.since,
+                "message": status.message,
+                "symbols": status.symbols,
+                "silent": status.silent,
+                "silent_names": status.silent_names,
+            }
+        )

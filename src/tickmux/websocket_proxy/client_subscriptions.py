@@ -2,8 +2,13 @@
 
 Every granted subscription is one reference of the feed's. Whatever happens in between (the client has gone, it held
 the same thing before), each is given back once.
+
+Requests of many items are carried out `_SLICE` at a time, and others get their turn in between; the answer is one
+message. Nobody else changes what the client holds meanwhile, except the feed when it moves subscriptions to another
+source.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -12,9 +17,13 @@ from tickmux.tick import Mode
 from tickmux.websocket_proxy.dispatcher import Client
 from tickmux.websocket_proxy.feed import Feed, Grant, Want
 from tickmux.websocket_proxy.mapping import ANSWER_MODES
-from tickmux.websocket_proxy.protocol import Item, Options, Subscribe, answer, overall
+from tickmux.websocket_proxy.protocol import Addressed, Item, Options, Subscribe, answer, overall
+from tickmux.websocket_proxy.rendering import encode_part, joined
 from tickmux.websocket_proxy.session_host import SessionHost
-from tickmux.websocket_proxy.subscription_index import LaneKey, Slot
+from tickmux.websocket_proxy.subscription_index import LaneKey, Slot, TopicKey
+
+_SLICE = 100
+"""Items that are carried out in one go: one or two milliseconds."""
 
 
 class Holder(Client, Protocol):
@@ -32,6 +41,22 @@ class Holder(Client, Protocol):
 H = TypeVar("H", bound=Holder)
 
 
+class _Entries:
+    """The entries of a long answer, encoded a slice at a time."""
+
+    def __init__(self, encoding: str) -> None:
+        self.count = 0
+        self._encoding = encoding
+        self._parts: list[bytes] = []
+
+    def add(self, entries: list[dict[str, Any]]) -> None:
+        self.count += len(entries)
+        self._parts.append(encode_part(entries, self._encoding))
+
+    def value(self) -> Any:
+        return joined(self._parts, self.count, self._encoding)
+
+
 class ClientSubscriptions(Generic[H]):
     """The subscriptions of `client`."""
 
@@ -40,66 +65,129 @@ class ClientSubscriptions(Generic[H]):
         self._proxy = proxy
 
     async def subscribe(self, request: Subscribe, feed: Feed) -> None:
+        """Data comes behind the answer, also when it takes several slices to get there."""
+        entries = _Entries(self._client.options.encoding)
+        granted: list[tuple[Slot, Grant]] = []
+        failures: list[str] = []
+        try:
+            for start in range(0, len(request.entries), _SLICE):
+                await self._subscribe_some(request, start, feed, entries, granted, failures)
+                if self._client.closing:
+                    return
+                await asyncio.sleep(0)
+        except BaseException:
+            for slot, _ in granted:
+                self._let_in(slot)
+            raise
+        self._answer_subscribe(request, feed, entries, len(granted), failures)
+        await self._show_snapshots(granted)
+
+    async def _subscribe_some(
+        self,
+        request: Subscribe,
+        start: int,
+        feed: Feed,
+        entries: _Entries,
+        granted: list[tuple[Slot, Grant]],
+        failures: list[str],
+    ) -> None:
+        items = request.take(start, start + _SLICE)
+        try:
+            verdicts = await self._granted(items, feed)
+        except RequestError as error:
+            if not start:
+                raise
+            verdicts = [item.error or error for item in items]
+        shown = []
+        returned = []
+        for item, verdict in zip(items, verdicts, strict=True):
+            shown.append(_subscribed(item, verdict, feed))
+            if not isinstance(verdict, Grant):
+                failures.append(verdict.message)
+                continue
+            returned.append(self._hold(item, verdict, feed))
+            slot = (item.symbol, verdict.key.exchange, verdict.key.mode)
+            granted.append((slot, verdict))
+            self._proxy.index.withhold(self._client, slot)
+        entries.add(shown)
+        await feed.unsubscribe([key for key in returned if key is not None])
+
+    async def _granted(self, items: Sequence[Item], feed: Feed) -> list[Grant | RequestError]:
         held = self._proxy.index.held(self._client)
         room = self._proxy.limits.max_subscriptions - len(held)
         verdicts: list[Grant | RequestError] = []
         wants: list[Want] = []
-        for item in request.items:
+        for item in items:
             mode = item.mode or Mode.QUOTE
+            new = (item.symbol, item.exchange, mode) not in held
             if item.error is not None:
                 verdicts.append(item.error)
-            elif room <= 0 and (item.symbol, item.exchange, mode) not in held:
+            elif room <= 0 and new:
                 verdicts.append(self._no_room())
             else:
-                room -= (item.symbol, item.exchange, mode) not in held
-                wants.append(Want(item.symbol, item.exchange, mode, item.depth))
+                room -= new
+                wants.append(Want(item.instrument, item.exchange, mode, item.depth))
                 verdicts.append(_PENDING)
-        granted = iter(await feed.subscribe(wants))
-        verdicts = [next(granted) if verdict is _PENDING else verdict for verdict in verdicts]
-        returned = [self._hold(item, verdict, feed) for item, verdict in zip(request.items, verdicts, strict=True)]
-        entries = [_subscribed(item, verdict, feed) for item, verdict in zip(request.items, verdicts, strict=True)]
-        good = [isinstance(verdict, Grant) for verdict in verdicts]
-        if not self._client.closing:
-            self._answer_subscribe(request, feed, entries, good)
-            for item, verdict in zip(request.items, verdicts, strict=True):
-                if isinstance(verdict, Grant):
-                    self._proxy.dispatcher.snapshot(self._client, self._lane(item), verdict.topic, verdict.snapshot)
-            if self._client.pending:
-                self._client.flush()
-        await feed.unsubscribe([key for key in returned if key is not None])
+        granted = iter(await feed.subscribe(wants) if wants else ())
+        return [next(granted) if verdict is _PENDING else verdict for verdict in verdicts]
 
     def _answer_subscribe(
-        self, request: Subscribe, feed: Feed, entries: list[dict[str, Any]], good: list[bool]
+        self, request: Subscribe, feed: Feed, entries: _Entries, good: int, failures: list[str]
     ) -> None:
-        status = overall(good)
-        self._proxy.counters.errors += good.count(False)
+        bad = len(failures)
+        self._proxy.counters.errors += bad
+        status = overall([True] * bool(good) + [False] * bool(bad))
         message = {
             "success": "Subscription processing complete",
-            "partial": f"{good.count(False)} of {len(good)} subscriptions failed, see subscriptions",
-            "error": entries[0].get("message", "")
-            if len(entries) == 1
-            else "all subscriptions failed, see subscriptions",
+            "partial": f"{bad} of {entries.count} subscriptions failed, see subscriptions",
+            "error": failures[0] if bad == 1 else "all subscriptions failed, see subscriptions",
         }[status]
         self._client.send(
             answer(
                 request.request_id,
                 type="subscribe",
                 status=status,
-                subscriptions=entries,
+                subscriptions=entries.value(),
                 message=message,
                 broker=feed.broker,
             )
         )
 
-    def _hold(self, item: Item, verdict: Grant | RequestError, feed: Feed) -> Any:
+    async def _show_snapshots(self, granted: list[tuple[Slot, Grant]]) -> None:
+        """The last known values, behind the answer; from then on each subscription gets what comes."""
+        index = self._proxy.index
+        for number, (slot, grant) in enumerate(granted, 1):
+            found = index.held(self._client).get(slot)
+            if found is not None:  # the feed may have moved it to another topic meanwhile
+                self._proxy.dispatcher.snapshot(self._client, found.lane.key, found.topic.name, grant.snapshot)
+                self._let_in(slot)
+            if number % _SLICE == 0 and number < len(granted):
+                self._client.flush()
+                await asyncio.sleep(0)
+                if self._client.closing:
+                    return
+        if self._client.pending:
+            self._client.flush()
+
+    def _let_in(self, slot: Slot) -> None:
+        """From now on the subscription gets what comes, or its turn among the others of a client that is behind."""
+        index = self._proxy.index
+        found = index.held(self._client).get(slot)
+        if found is None:
+            return
+        if self._client.paused:
+            self._client.marks.setdefault(slot, found.topic.count)
+        else:
+            index.admit(self._client, slot)
+
+    def _hold(self, item: Item, verdict: Grant, feed: Feed) -> TopicKey | None:
         """Enters a granted subscription into the index; the key whose reference has to be given back, if any: the
         one that this client held before, or the granted one when the client has gone meanwhile."""
-        if not isinstance(verdict, Grant):
-            return None
+        key = verdict.key
         if self._client.closing:
-            return verdict.key
-        index, key = self._proxy.index, verdict.key
-        before = index.held(self._client).get((key.symbol, key.exchange, key.mode))
+            return key
+        index = self._proxy.index
+        before = index.held(self._client).get((item.symbol, key.exchange, key.mode))
         returned = before.topic.key if before is not None else None
         index.add(self._client, key, verdict.topic, feed.broker, self._lane(item), foreign=feed.foreign)
         if self._client.paused:
@@ -110,7 +198,8 @@ class ClientSubscriptions(Generic[H]):
         options = self._client.options
         throttle = item.throttle_ms if item.throttle_ms is not None else options.throttle_ms
         milliseconds = self._proxy.limits.throttle_ms if throttle is None else throttle
-        return LaneKey(options.format, options.encoding, options.sequence, milliseconds / 1000)
+        alias = item.symbol if item.symbol != item.instrument else ""
+        return LaneKey(options.format, options.encoding, options.sequence, milliseconds / 1000, alias)
 
     def _no_room(self) -> RequestError:
         self._proxy.counters.rate_limited += 1
@@ -120,52 +209,92 @@ class ClientSubscriptions(Generic[H]):
             "unsubscribe some, or open another connection",
         )
 
-    async def unsubscribe(self, request_id: Any, items: Sequence[Item], feed: Feed) -> None:
-        successful: list[dict[str, Any]] = []
-        failed: list[dict[str, Any]] = []
-        released = []
-        for item in items:
-            if item.error is not None:
-                failed.append(_failure(item.symbol, item.exchange, item.error))
-                continue
-            held = self._proxy.index.slots(self._client, item.symbol, item.exchange)
-            slots = held if item.mode is None else [slot for slot in held if slot[2] == item.mode]
-            if not slots:
-                failed.append(_failure(item.symbol, item.exchange, _not_held(item)))
-            for slot in slots:
-                released.append(self._proxy.index.remove(self._client, slot))
-                successful.append(_released(slot, feed))
-        await feed.unsubscribe([key for key in released if key is not None])
-        status = "success" if not failed else "partial" if successful else "error"
+    async def unsubscribe(self, request: Addressed, feed: Feed) -> None:
+        """What was not held is a success, too: clients of OpenAlgo's making try again otherwise."""
+        encoding = self._client.options.encoding
+        successful, failed = _Entries(encoding), _Entries(encoding)
+        for start in range(0, len(request.entries), _SLICE):
+            items = request.take(start, start + _SLICE)
+            good: list[dict[str, Any]] = []
+            bad: list[dict[str, Any]] = []
+            released = []
+            for item in items:
+                if item.error is not None:
+                    bad.append(_failure(item.symbol, item.exchange, item.error))
+                    continue
+                held = self._proxy.index.slots(self._client, item.symbol, item.exchange)
+                slots = held if item.mode is None else [slot for slot in held if slot[2] == item.mode]
+                if not slots:
+                    good.append(_released((item.symbol, item.exchange, item.mode or Mode.QUOTE), feed, held=False))
+                for slot in slots:
+                    released.append(self._proxy.index.remove(self._client, slot))
+                    good.append(_released(slot, feed))
+            successful.add(good)
+            failed.add(bad)
+            await feed.unsubscribe([key for key in released if key is not None])
+            if self._client.closing:
+                return
+            await asyncio.sleep(0)
+        self._answer_unsubscribe(request.request_id, feed, successful, failed)
+
+    async def unsubscribe_all(self, request_id: Any, feed: Feed) -> None:
+        successful = _Entries(self._client.options.encoding)
+        slots = tuple(self._proxy.index.held(self._client))
+        for start in range(0, len(slots), _SLICE):
+            some = slots[start : start + _SLICE]
+            await self._release(some, feed)
+            successful.add([_released(slot, feed) for slot in some])
+            if self._client.closing:
+                return
+            await asyncio.sleep(0)
+        self._answer_unsubscribe(request_id, feed, successful, _Entries(self._client.options.encoding))
+
+    def _answer_unsubscribe(self, request_id: Any, feed: Feed, successful: _Entries, failed: _Entries) -> None:
+        good, bad = successful.count, failed.count
         self._client.send(
             answer(
                 request_id,
                 type="unsubscribe",
-                status=status,
-                message=f"{len(successful)} unsubscribed" + (f", {len(failed)} failed" if failed else ""),
-                successful=successful,
-                failed=failed,
+                status="success" if not bad else "partial" if good else "error",
+                message=f"{good} unsubscribed" + (f", {bad} failed" if bad else ""),
+                successful=successful.value(),
+                failed=failed.value(),
                 broker=feed.broker,
             )
         )
 
-    def listing(self, feed: Feed) -> list[dict[str, Any]]:
-        return [
-            {
-                "symbol": symbol,
-                "exchange": exchange,
-                "mode": ANSWER_MODES[mode],
-                "depth": held.topic.key.depth,
-                "throttle_ms": round(held.lane.throttle * 1000),
-                "broker": feed.broker,
-            }
-            for (symbol, exchange, mode), held in self._proxy.index.held(self._client).items()
-        ]
+    async def listing(self, feed: Feed) -> Any:
+        """All that is held, as a value of an answer."""
+        entries = _Entries(self._client.options.encoding)
+        all_held = tuple(self._proxy.index.held(self._client).items())
+        for start in range(0, len(all_held), _SLICE):
+            if start:
+                await asyncio.sleep(0)
+            entries.add(
+                [
+                    {
+                        "symbol": symbol,
+                        "exchange": exchange,
+                        "mode": ANSWER_MODES[mode],
+                        "depth": held.topic.key.depth,
+                        "throttle_ms": round(held.lane.throttle * 1000),
+                        "broker": feed.broker,
+                    }
+                    for (symbol, exchange, mode), held in all_held[start : start + _SLICE]
+                ]
+            )
+        return entries.value()
 
     async def release_all(self, feed: Feed | None) -> None:
         """Gives everything back that this client holds."""
-        index = self._proxy.index
-        released = [index.remove(self._client, slot) for slot in tuple(index.held(self._client))]
+        slots = tuple(self._proxy.index.held(self._client))
+        for start in range(0, len(slots), _SLICE):
+            if start:
+                await asyncio.sleep(0)
+            await self._release(slots[start : start + _SLICE], feed)
+
+    async def _release(self, slots: Sequence[Slot], feed: Feed | None) -> None:
+        released = [self._proxy.index.remove(self._client, slot) for slot in slots]
         if feed is not None:
             await feed.unsubscribe([key for key in released if key is not None])
 
@@ -186,15 +315,16 @@ def _subscribed(item: Item, verdict: Grant | RequestError, feed: Feed) -> dict[s
     }
 
 
-def _released(slot: Slot, feed: Feed) -> dict[str, Any]:
+def _released(slot: Slot, feed: Feed, *, held: bool = True) -> dict[str, Any]:
     symbol, exchange, mode = slot
-    return {
+    entry = {
         "symbol": symbol,
         "exchange": exchange,
         "status": "success",
         "mode": ANSWER_MODES[mode],
         "broker": feed.broker,
     }
+    return entry if held else {**entry, "message": "was not subscribed by this client"}
 
 
 def _failure(symbol: str, exchange: str, error: RequestError) -> dict[str, Any]:
@@ -205,11 +335,3 @@ def _failure(symbol: str, exchange: str, error: RequestError) -> dict[str, Any]:
         "code": error.code.value,
         "message": error.message,
     }
-
-
-def _not_held(item: Item) -> RequestError:
-    what = f" in mode {ANSWER_MODES[item.mode]}" if item.mode is not None else ""
-    return RequestError(
-        ErrorCode.INVALID_PARAMETERS,
-        f"{item.symbol} on {item.exchange} is not subscribed{what} by this client: see list_subscriptions",
-    )

@@ -188,12 +188,32 @@ class Dispatcher(Generic[C]):
         if payload is not None:
             client.append(render(topic, lane_key, payload, topic.count, snapshot=True))
 
-    def catch_up(self, client: C, marks: dict[Slot, int]) -> None:
-        """Gives a client that reads again the newest value of each subscription that went on without it."""
-        for slot, (topic, lane) in self._index.held(client).items():
-            if topic.payload is not None and topic.count != marks.get(slot, topic.count):
-                client.append(render(topic, lane.key, topic.payload, topic.count))
-                self.delivered += 1
+    def catch_up(self, client: C, marks: dict[Slot, int], portion: int) -> tuple[int, bool]:
+        """Gives a client that is out of its lanes the newest value of subscriptions that went on without it.
+
+        `marks` has the number of each one's payload that went out last, those first whose turn it is; it is brought
+        up to date. At most about `portion` bytes; how many there were, and whether that was everything. A lane's
+        throttle holds here too: what the lane has not sent yet is not due.
+        """
+        held = self._index.held(client)
+        sent = 0
+        for slot in tuple(marks):
+            found = held.get(slot)
+            if found is None:
+                del marks[slot]
+                continue
+            topic, lane = found
+            if topic.payload is None or lane.sent <= marks[slot]:
+                continue
+            if sent >= portion:
+                return sent, False
+            frame = render(topic, lane.key, topic.payload, topic.count)
+            client.append(frame)
+            sent += len(frame)
+            del marks[slot]
+            marks[slot] = topic.count  # behind all others: the next portion begins with those that have waited
+            self.delivered += 1
+        return sent, True
 
     def close(self) -> None:
         if self._timer is not None:

@@ -1,7 +1,7 @@
-"""WebSocketProxy: the listening socket, the bus, and the life-cycle of everything between.
+"""WebSocketProxy: the door, the bus, and the life-cycle of everything between.
 
-Owns the server, the bus subscriber, the dispatcher, one sweeping task and the farewells of clients that have gone.
-Bounded by `Limits`. It is the `SessionHost` of its clients' sessions.
+Owns the door (`door.py`), the bus subscriber, the dispatcher, one sweeping task and the farewells of clients that
+have gone. Bounded by `Limits`. It is the `SessionHost` of its clients' sessions.
 """
 
 import asyncio
@@ -10,23 +10,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import count
 
-import picows
-from picows import WSListener, WSUpgradeRequest
-
 from tickmux import owned_task
 from tickmux.errors import CloseCode
 from tickmux.websocket_proxy.bus import BusSubscriber
+from tickmux.websocket_proxy.client_protocol import ClientProtocol
 from tickmux.websocket_proxy.client_session import ClientSession
 from tickmux.websocket_proxy.dispatcher import Dispatcher
+from tickmux.websocket_proxy.door import Door
 from tickmux.websocket_proxy.feed import Feed
+from tickmux.websocket_proxy.handshake import Origins
 from tickmux.websocket_proxy.port_check import check_port
+from tickmux.websocket_proxy.refusals import Refusals
 from tickmux.websocket_proxy.session_host import Limits, ProxyCounters
 from tickmux.websocket_proxy.subscription_index import SubscriptionIndex
 
-_SWEEP_INTERVAL = 1.0
-_LOST_ROUNDS = 10
+_SWEEP_INTERVAL = 0.25
+_SLOW_ROUNDS = 4
+"""Sweeps between two looks at whether a client reads at all."""
+_LOST_ROUNDS = 40
 """Each client is asked whether it still exists once in so many sweeps."""
-_GOODBYE_TIMEOUT = 1.0
+_GOODBYE_TIMEOUT = 1.2
 _VERIFIERS = 2
 """Keys that are verified at once: each costs a core and much memory for tens of milliseconds."""
 
@@ -46,21 +49,25 @@ class WebSocketProxy:
         feed_of: Callable[[str], Awaitable[Feed]],
         brokers: Sequence[str],
         limits: Limits | None = None,
+        origins: Origins | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self.limits = limits or Limits()
         self.brokers = brokers
         self.counters = ProxyCounters()
+        self.refusals = Refusals(time.monotonic)
         self.index: SubscriptionIndex[ClientSession] = SubscriptionIndex()
         self.dispatcher: Dispatcher[ClientSession] = Dispatcher(self.index, time.monotonic)
         self.feed_of = feed_of
         self.clients: set[ClientSession] = set()
+        self._authenticated = 0
         self._verify = verify
         self._verifiers = asyncio.Semaphore(_VERIFIERS)
         self._bus_address = (zmq_host, zmq_port, high_water_mark)
         self.bus: BusSubscriber | None = None
-        self._server: asyncio.Server | None = None
+        self._origins = origins or Origins()
+        self._door: Door | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._farewells: set[asyncio.Task[None]] = set()
 
@@ -77,24 +84,14 @@ class WebSocketProxy:
             on_drained=self.dispatcher.flush,
         )
         self.bus.start()
-        self._server = await picows.ws_create_server(
-            self._accept,
-            self.host,
-            self.port,
-            max_frame_size=self.limits.max_message,
-            disconnect_on_exception=True,
-            enable_auto_pong=False,
-            websocket_handshake_timeout=self.limits.auth_grace,
-            logger_name="client",
-            backlog=1024,
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._door = Door(self.limits, self._origins, self.refusals, self._session)
+        self.port = await self._door.open(self.host, self.port)
         self._sweeper = owned_task.keep_running(self._sweep, "sweep of slow clients")
 
     async def stop(self) -> None:
         """Says goodbye to all clients and frees the ports, within two seconds."""
-        if self._server is not None:
-            self._server.close()
+        if self._door is not None:
+            self._door.close()
         await owned_task.end(self._sweeper)
         for client in tuple(self.clients):
             client.close(CloseCode.GOING_AWAY, "the server is shutting down")
@@ -108,17 +105,34 @@ class WebSocketProxy:
 
     # -- the sessions' side -------------------------------------------------------------------------------
 
+    @property
+    def unauthenticated(self) -> int:
+        """Connections that have not authenticated."""
+        return self._door.unauthenticated if self._door is not None else 0
+
     def admit(self, client: ClientSession) -> bool:
-        """Whether there is room for one more client."""
-        if len(self.clients) >= self.limits.max_connections:
-            return False
+        """Whether there is room for one more client; strangers do not count."""
         self.clients.add(client)
         self.counters.connections += 1
+        return self._has_place()
+
+    def authenticated(self, client: ClientSession) -> bool:
+        """Gives a client that has shown a good key a place of its own; False when there is none left."""
+        if not self._has_place():
+            return False
+        self._authenticated += 1
+        if self._door is not None:
+            self._door.authenticated(client.protocol)
         return True
+
+    def _has_place(self) -> bool:
+        return self._authenticated < self.limits.max_connections
 
     def forget(self, client: ClientSession) -> None:
         """A client has gone: what it held is given back."""
         self.clients.discard(client)
+        if client.feed is not None:
+            self._authenticated -= 1
         task = owned_task.start(client.farewell(), "farewell of a client")
         self._farewells.add(task)
         task.add_done_callback(self._farewells.discard)
@@ -131,21 +145,27 @@ class WebSocketProxy:
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
-    def _accept(self, request: WSUpgradeRequest) -> WSListener:
-        return ClientSession(self)
+    def _session(self, protocol: ClientProtocol) -> ClientSession:
+        return ClientSession(self, protocol)
 
     # -- slow consumers -----------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """Hangs up on clients that have read nothing for too long while data waited, or that have gone unseen."""
+        """Asks clients whether they keep up and live; hangs up on those that have read nothing for too long while
+        data waited, or that have gone unseen."""
         for round_ in count():
             await asyncio.sleep(_SWEEP_INTERVAL)
             now = time.monotonic()
             for number, client in enumerate(tuple(self.clients)):
+                client.look_after(now)
                 if number % _LOST_ROUNDS == round_ % _LOST_ROUNDS:
                     client.drop_if_lost()
-                waiting = client.write_buffer_size()
-                if not waiting or waiting != client.waiting_bytes:
-                    client.waiting_bytes, client.waiting_since = waiting, now
-                elif now - client.waiting_since >= self.limits.slow_consumer:
-                    client.close(CloseCode.SLOW_CONSUMER, "you read nothing while data waited")
+                if number % _SLOW_ROUNDS == round_ % _SLOW_ROUNDS:
+                    self._close_if_stuck(client, now)
+
+    def _close_if_stuck(self, client: ClientSession, now: float) -> None:
+        waiting = client.write_buffer_size()
+        if not waiting or waiting != client.waiting_bytes:
+            client.waiting_bytes, client.waiting_since = waiting, now
+        elif now - client.waiting_since >= self.limits.slow_consumer:
+            client.close(CloseCode.SLOW_CONSUMER, "you read nothing while data waited")

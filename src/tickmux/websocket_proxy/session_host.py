@@ -7,6 +7,7 @@ import msgspec
 
 from tickmux.websocket_proxy.dispatcher import Client, Dispatcher
 from tickmux.websocket_proxy.feed import Feed
+from tickmux.websocket_proxy.refusals import Refusals
 from tickmux.websocket_proxy.subscription_index import SubscriptionIndex
 
 C = TypeVar("C", bound=Client)
@@ -22,9 +23,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: int = 5000
     max_subscriptions: int = 10_000
     slow_consumer: float = 30.0
+    max_unauthenticated: int = 2000
+    """Connections without a key, which take no place from clients; one address may have half of them."""
     rate: int = 100
-    burst: int = 5000
-    """Requests at once: an SDK may subscribe thousands of symbols one by one when it starts."""
+    """Requests of one client in a second; a long one counts as several. More have to wait."""
+    burst: int = 200
+    """Requests at once before any has to wait."""
+    max_waiting: int = 5000
+    """Requests that may wait; an SDK may subscribe thousands of symbols one by one when it starts."""
+    ping_interval: float = 20.0
+    """0: no pings."""
+    ping_timeout: float = 20.0
 
 
 class ProxyCounters(msgspec.Struct):
@@ -47,6 +56,7 @@ class SessionHost(Protocol[C]):
 
     limits: Limits
     counters: ProxyCounters
+    refusals: Refusals
     brokers: Sequence[str]
     index: SubscriptionIndex[C]
     dispatcher: Dispatcher[C]
@@ -55,6 +65,9 @@ class SessionHost(Protocol[C]):
 
     def admit(self, client: C) -> bool:
         """Whether there is room for one more client."""
+
+    def authenticated(self, client: C) -> bool:
+        """Gives a client that has shown a good key a place of its own; False when there is none left."""
 
     def forget(self, client: C) -> None:
         """A client has gone: what it held is given back."""

@@ -27,15 +27,16 @@ class TopicKey(NamedTuple):
 
 
 class LaneKey(NamedTuple):
-    """How its subscribers want a topic; `throttle` is seconds."""
+    """How its subscribers want a topic; `throttle` is seconds.
+
+    `alias` is the symbol by which they know the instrument, where that is not the topic's (`SBIN:50`).
+    """
 
     format: str = "envelope"
     encoding: str = "json"
     sequence: bool = False
     throttle: float = 0.05
-
-
-_PLAIN = ("envelope", "json", False)
+    alias: str = ""
 
 
 class Subscriber(Protocol):
@@ -58,7 +59,7 @@ class Lane(Generic[S]):
         self.topic = topic
         self.key = key
         self.throttle = key.throttle
-        self.plain = key[:3] == _PLAIN
+        self.plain = (key.format, key.encoding, key.sequence, key.alias) == ("envelope", "json", False, "")
         """Whether a payload goes out as it comes from the bus, in the usual envelope."""
         self.appends: dict[S, Callable[[bytes], object]] = {}
         """Where to put a frame, of every subscriber that is reading."""
@@ -96,7 +97,7 @@ class Held(NamedTuple):
 
 
 Slot = tuple[str, str, Mode]
-"""A subscriber's own view of a subscription: (symbol, exchange, mode)."""
+"""A subscriber's own view of a subscription: (symbol as it calls it, exchange, mode)."""
 
 
 class SubscriptionIndex(Generic[S]):
@@ -111,7 +112,7 @@ class SubscriptionIndex(Generic[S]):
         self, subscriber: S, key: TopicKey, name: bytes, broker: str, lane: LaneKey, *, foreign: bool = False
     ) -> None:
         """Subscribes; an existing subscription of the same (symbol, exchange, mode) is moved, not doubled."""
-        slot = (key.symbol, key.exchange, key.mode)
+        slot = (lane.alias or key.symbol, key.exchange, key.mode)
         held = self._held.setdefault(subscriber, {})
         old = held.get(slot)
         if old is not None:
@@ -167,6 +168,18 @@ class SubscriptionIndex(Generic[S]):
         """Puts a paused subscriber back into its lanes."""
         for _, lane in self.held(subscriber).values():
             lane.appends[subscriber] = subscriber.append
+
+    def withhold(self, subscriber: S, slot: Slot) -> None:
+        """Takes a subscriber out of one lane until `admit`."""
+        found = self.held(subscriber).get(slot)
+        if found is not None:
+            found.lane.appends.pop(subscriber, None)
+
+    def admit(self, subscriber: S, slot: Slot) -> None:
+        """Puts a subscriber back into one lane."""
+        found = self.held(subscriber).get(slot)
+        if found is not None:
+            found.lane.appends[subscriber] = subscriber.append
 
     def _leave(self, subscriber: S, held: Held) -> None:
         topic, lane = held
