@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "broker": {"websocket_proxy"},
     "simulator": {"websocket_proxy"},
     "database": {"config"},
+    "options": set(),
     "orders": set(),
     "feeds": {"config", "database", "simulator", "websocket_proxy"},
     "web": {"config", "database", "feeds", "metrics", "runtime", "simulator", "websocket_proxy"},

@@ -1,0 +1,1 @@
+"""Option maths: forwards out of a chain's prices, implied volatility, greeks. Pure."""
