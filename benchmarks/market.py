@@ -36,7 +36,6 @@ class BusFeed:
 
     id = FEED_ID
     broker, account = FEED_ID.split(":")
-    foreign = False
     has_orders = False
     status = FeedStatus(FeedState.LIVE, 0, "", 0)
 

@@ -12,12 +12,13 @@ import resource
 import sys
 
 import uvloop
+import zmq
 
 from benchmarks.market import BusFeed, KiteInstruments, KiteSessions
 from tickmux.broker.zerodha.streaming.zerodha_adapter import ZerodhaAdapter
 from tickmux.feeds.local_feed import LocalFeed
 from tickmux.feeds.market_hours import MarketHours
-from tickmux.websocket_proxy.bus import BusPublisher
+from tickmux.websocket_proxy.bus import BusPublisher, BusReader, BusSubscriber
 from tickmux.websocket_proxy.connection_manager import PoolLimits
 from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.server import WebSocketProxy
@@ -37,8 +38,6 @@ async def serve(kite_url: str | None) -> None:
     proxy = WebSocketProxy(
         "127.0.0.1",
         0,
-        zmq_host="127.0.0.1",
-        zmq_port=0,
         high_water_mark=_HIGH_WATER_MARK,
         verify=verify,
         feed_of=feed_of,
@@ -46,13 +45,27 @@ async def serve(kite_url: str | None) -> None:
     )
     await proxy.start()
     assert proxy.bus is not None
-    feed = _kite_feed(kite_url, proxy.bus.local_endpoint) if kite_url else BusFeed()
-    print(json.dumps({"port": proxy.port, "bus": proxy.bus.endpoint}), flush=True)
+    feed = _kite_feed(kite_url, proxy.bus.endpoint) if kite_url else BusFeed()
+    socket, reader = _open_bus(proxy)
+    print(json.dumps({"port": proxy.port, "bus": socket.getsockopt_string(zmq.LAST_ENDPOINT)}), flush=True)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, ended.set)
     await ended.wait()
+    reader.stop()
+    socket.close(0)
     await proxy.stop()
     await feed.stop()
+
+
+def _open_bus(proxy: WebSocketProxy) -> tuple[zmq.Socket[bytes], BusReader]:
+    """The bus for the publisher's process, without keys: what is measured is the way from the bus to the clients."""
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, _HIGH_WATER_MARK)
+    socket.setsockopt(zmq.SUBSCRIBE, b"")
+    socket.bind("tcp://127.0.0.1:*")
+    reader = BusReader(socket, proxy.dispatcher.on_message, proxy.dispatcher.flush, BusSubscriber.DRAIN)
+    reader.start()
+    return socket, reader
 
 
 def _kite_feed(url: str, endpoint: str) -> LocalFeed:

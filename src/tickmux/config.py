@@ -286,8 +286,20 @@ class Settings:
     feed_host: Annotated[str, About(_FEEDS, _HOST, "Address of that process.")] = "127.0.0.1"
     feed_port: Annotated[int, About(_FEEDS, _PORT, "Port of that process.")] = 5556
 
-    zmq_host: Annotated[str, About(_BUS, _HOST, "Address of the ZeroMQ bus.")] = "127.0.0.1"
+    zmq_host: Annotated[
+        str,
+        About(_BUS, _HOST, "Address of the ZeroMQ bus, which is open with FEED_PROCESS or --external only."),
+    ] = "127.0.0.1"
     zmq_port: Annotated[int, About(_BUS, _PORT, "Port of the ZeroMQ bus.")] = 5555
+    zmq_plain: Annotated[
+        str | None,
+        About(
+            _BUS,
+            _matching("(?i)loopback", "loopback, or nothing", str.lower),
+            "loopback: with --external, publishers on this machine need no keys (OpenAlgo's adapters have none).",
+            default="keys are needed",
+        ),
+    ] = None
     zmq_hwm: Annotated[
         int, About(_BUS, _whole(1, 100_000_000), "Messages that the bus holds for one peer before it drops some.")
     ] = 100_000

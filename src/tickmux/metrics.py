@@ -27,6 +27,7 @@ _FEED_HELP = {
     "stalls": "Connections replaced because they were silent.",
     "refused": "Instruments that the broker would not subscribe.",
     "bus_dropped": "Ticks that found the bus full.",
+    "ignored": "Messages of publishers that are no market data.",
     "crossed_books": "Books whose best bid was above the best ask in continuous trading; passed on.",
     "price_jumps": "Prices more than 20 % from the last one and outside the circuit limits; passed on.",
 }
@@ -40,6 +41,7 @@ class RuntimeMetrics:
 
     def collect(self) -> Iterable[Metric]:
         yield from self._proxy()
+        yield from self._bus()
         yield from self._feeds()
 
     def _proxy(self) -> Iterable[Metric]:
@@ -73,6 +75,15 @@ class RuntimeMetrics:
             "tickmux_proxy_unauthenticated", "Connections that have shown no key yet.", value=proxy.unauthenticated
         )
         yield GaugeMetricFamily("tickmux_proxy_subscriptions", "Subscriptions held.", value=proxy.index.subscriptions)
+
+    def _bus(self) -> Iterable[Metric]:
+        door, remote = self._runtime.door, self._runtime.remote_bus
+        for name, text, value in (
+            ("connections", "Connections to the bus' port.", door.connections if door else 0),
+            ("admitted", "Connections that were let in.", door.admitted if door else 0),
+            ("stale", "Messages of the feed process that were too old, and dropped.", remote.stale if remote else 0),
+        ):
+            yield CounterMetricFamily(f"tickmux_bus_{name}", text, value=value)
 
     def _feeds(self) -> Iterable[Metric]:
         labels = ["broker", "account"]

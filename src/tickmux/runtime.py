@@ -33,6 +33,9 @@ from tickmux.feeds.simulated_market import SimulatedMarket
 from tickmux.feeds.stored_versions import StoredVersions
 from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
+from tickmux.websocket_proxy.bus import BusAddress, RemoteBus
+from tickmux.websocket_proxy.bus_door import Door, tcp_endpoint
+from tickmux.websocket_proxy.bus_keys import bus_keys
 from tickmux.websocket_proxy.feed import Feed
 from tickmux.websocket_proxy.handshake import Origins
 from tickmux.websocket_proxy.server import WebSocketProxy
@@ -66,12 +69,13 @@ class Runtime:
         self.simulator: BrokerSimulator | None = None
         self.market: asyncio.Task[None] | None = None
         """The simulated exchange at work; cancelled, its market stands still."""
+        self.door: Door | None = None
+        """The bus' socket on TCP, where there is one."""
+        self.remote_bus: RemoteBus | None = None
         self._stack = AsyncExitStack()
         self.proxy = WebSocketProxy(
             settings.websocket_host,
             settings.websocket_port,
-            zmq_host=settings.zmq_host,
-            zmq_port=settings.zmq_port,
             high_water_mark=settings.zmq_hwm,
             verify=self.client_keys.verify,
             feed_of=self._feed_of,
@@ -113,7 +117,7 @@ class Runtime:
         self.started = time.time()
         bus = self.proxy.bus
         assert bus is not None  # noqa: S101 - started just above
-        self.feeds = FeedDirectory(source, lambda: bus.local_endpoint)
+        self.feeds = FeedDirectory(source, lambda: BusAddress(bus.endpoint))
         self._stack.push_async_callback(self.feeds.stop)
 
     async def stop(self) -> None:
@@ -122,12 +126,9 @@ class Runtime:
 
     async def _source(self) -> FeedSource[Feed]:
         if self.upstream.external:
-            return ExternalSource(self.proxy.now_ms)
+            return self._external()
         if self.settings.feed_process:
-            link = FeedLink(f"tcp://{self.settings.feed_host}:{self.settings.feed_port}")
-            link.start()
-            self._stack.push_async_callback(link.stop)
-            return RemoteSource(link)
+            return self._remote()
         self._versions.start()
         self._stack.push_async_callback(self._versions.stop)
         if self.upstream.simulate is not None:
@@ -147,6 +148,37 @@ class Runtime:
         self._stack.push_async_callback(self.chosen.stop)
         return self.chosen
 
+    def _external(self) -> FeedSource[Feed]:
+        settings = self.settings
+        keys = None if settings.zmq_plain else bus_keys(settings.tickmux_home)
+        source = ExternalSource(settings.zmq_host, settings.zmq_port, keys, self.proxy.now_ms)
+        source.start()
+        self._stack.callback(source.close)
+        self.door = source.door
+        return source
+
+    def _remote(self) -> FeedSource[Feed]:
+        settings, dispatcher = self.settings, self.proxy.dispatcher
+        keys = bus_keys(settings.tickmux_home)
+        endpoint = tcp_endpoint(settings.feed_host, settings.feed_port, "FEED_HOST")
+        link = FeedLink(endpoint, keys.for_feeds)
+        self.remote_bus = RemoteBus(
+            settings.zmq_host,
+            settings.zmq_port,
+            keys,
+            high_water_mark=settings.zmq_hwm,
+            on_message=dispatcher.on_message,
+            on_drained=dispatcher.flush,
+            offset=lambda: link.clock_offset,
+            on_stale=link.ticks_missed,
+        )
+        self.remote_bus.start()
+        self._stack.callback(self.remote_bus.close)
+        self.door = self.remote_bus.door
+        link.start()
+        self._stack.push_async_callback(link.stop)
+        return RemoteSource(link)
+
     async def _simulate(self, name: str) -> FeedSource[Feed]:
         market = SimulatedMarket(name, self.upstream.seed, self.upstream.rate, self.instruments)
         self._stack.push_async_callback(market.stop)
@@ -159,9 +191,9 @@ class Runtime:
         return self.feeds.feeds() if self.feeds is not None else []
 
     @property
-    def bus_port(self) -> int:
-        """Where publishers connect."""
-        return self.proxy.bus.port if self.proxy.bus is not None else 0
+    def bus_endpoint(self) -> str:
+        """Where publishers, or a feed process, connect; empty where everything is in this process."""
+        return self.door.endpoint if self.door is not None else ""
 
     async def _feed_of(self, user: str) -> Feed:
         if self.feeds is None:

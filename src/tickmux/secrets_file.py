@@ -49,7 +49,7 @@ def kept_secrets(home: Path, names: Sequence[str]) -> dict[str, str]:
         found = _read(path)
         if missing := [name for name in names if name not in found]:
             found |= {name: secrets.token_urlsafe(48) for name in missing}
-            _replace(path, _HEADER + "".join(f"{name}={value}\n" for name, value in found.items()))
+            replace_private(path, _HEADER + "".join(f"{name}={value}\n" for name, value in found.items()))
     return {name: found[name] for name in names}
 
 
@@ -62,7 +62,8 @@ def _read(path: Path) -> dict[str, str]:
     return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_private(path: Path, text: str) -> None:
+    """Writes the file as a whole, readable by its owner alone. Raises OSError, and leaves the old one then."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

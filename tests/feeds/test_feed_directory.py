@@ -24,7 +24,7 @@ from tickmux.simulator._xts.server import APP_KEY, SECRET_KEY
 from tickmux.simulator.market.exchange import Exchange
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.broker_factory import load_broker
-from tickmux.websocket_proxy.bus import BusSubscriber
+from tickmux.websocket_proxy.bus import BusAddress, BusSubscriber
 from tickmux.websocket_proxy.feed import Want
 
 
@@ -56,14 +56,12 @@ class World:
         parser = load_broker(self.broker).instruments()
         rows = [row for name, data in self.simulator.instrument_dump() for row in parser.parse(data, name)]
         store.replace(self.broker, rows)
-        self.bus = BusSubscriber(
-            "127.0.0.1", 0, high_water_mark=1000, on_message=lambda *_: None, on_drained=lambda: None
-        )
+        self.bus = BusSubscriber(high_water_mark=1000, on_message=lambda *_: None, on_drained=lambda: None)
         self.bus.start()
         self.versions = StoredVersions(self.sessions, store)
         self.versions.start()
         source = BrokerSource(settings, self.sessions, store, self.versions, None)
-        self.directory = FeedDirectory(source, lambda: self.bus.local_endpoint)
+        self.directory = FeedDirectory(source, lambda: BusAddress(self.bus.endpoint))
         self.market = asyncio.create_task(self.simulator.exchange.run())
         return self
 

@@ -15,7 +15,7 @@ from tickmux.login import LoginFailed
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.bus import BusPublisher
 from tickmux.websocket_proxy.connection_manager import PoolLimits
-from tickmux.websocket_proxy.feed import Grant, Want, topic_name
+from tickmux.websocket_proxy.feed import Want, topic_name
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 
@@ -142,20 +142,15 @@ def _a_sunday():
     return datetime(2026, 11, 22, 6, tzinfo=UTC)
 
 
-class OwnFeed(ExternalFeed):
-    """Grants our own feeds' topics, so that payloads travel as those of brokers do."""
-
-    foreign = False
-
-    async def subscribe(self, wants):
-        return [Grant(grant.key, topic_name(grant.key)) for grant in await super().subscribe(wants)]
-
-
 def test_two_users_of_two_feeds_who_watch_one_symbol_see_their_own_ticks_only():
     async def main():
-        feeds = {"bob": OwnFeed(time.time_ns, "one", "a"), "eve": OwnFeed(time.time_ns, "two", "b")}
-
         async with running_proxy() as proxy:
+            feeds = {
+                user: ExternalFeed(
+                    BusPublisher(proxy.bus.endpoint, broker, high_water_mark=10), time.monotonic, proxy.now_ms, broker
+                )
+                for user, broker in (("bob", "one"), ("eve", "two"))
+            }
 
             async def feed_of(user):
                 return feeds[user]
@@ -176,6 +171,8 @@ def test_two_users_of_two_feeds_who_watch_one_symbol_see_their_own_ticks_only():
                     assert await client.nothing_before_pong() == []
                 for source in sources:
                     source.close()
+                for feed in feeds.values():
+                    await feed.stop()
 
     run(main)
 

@@ -9,12 +9,14 @@ import uvloop
 import zmq
 
 from support.feeds import rig
+from support.keys import KEYS
 from support.servers import eventually
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.remote import feed_wire, remote_feed
 from tickmux.feeds.remote.feed_host import FeedHost
 from tickmux.feeds.remote.remote_feed import FeedLink
 from tickmux.tick import Mode
+from tickmux.websocket_proxy.bus_door import connect_with_keys
 from tickmux.websocket_proxy.feed import Grant, Want
 
 
@@ -30,7 +32,7 @@ def run(main):
 
 @asynccontextmanager
 async def hosted(feed_of, port=0):
-    host = FeedHost(feed_of, "127.0.0.1", port)
+    host = FeedHost(feed_of, "127.0.0.1", port, KEYS)
     await host.start()
     try:
         yield host
@@ -40,10 +42,10 @@ async def hosted(feed_of, port=0):
 
 @asynccontextmanager
 async def linked(endpoint):
-    link = FeedLink(endpoint)
+    link = FeedLink(endpoint, KEYS.for_feeds)
     link.start()
     try:
-        await eventually(lambda: link.send(feed_wire.Alive()), "the feed process")
+        await eventually(lambda: link.send(feed_wire.Alive(0)), "the feed process")
         yield link
     finally:
         await link.stop()
@@ -165,9 +167,9 @@ def test_a_host_that_comes_back_is_asked_for_everything_again():
             seen = []
             async with hosted(feed_of) as host:
                 endpoint = host.endpoint
-                link = FeedLink(endpoint)
+                link = FeedLink(endpoint, KEYS.for_feeds)
                 link.start()
-                await eventually(lambda: link.send(feed_wire.Alive()))
+                await eventually(lambda: link.send(feed_wire.Alive(0)))
                 remote = await link.open("bob")
                 remote.listen(lambda status: seen.append((status.state, status.message)))
                 (grant,) = await remote.subscribe([want(row)])
@@ -224,7 +226,7 @@ def test_a_call_without_an_answer_fails_and_the_next_one_works(monkeypatch):
                     await link.open("bob")
                 assert failed.value.code == ErrorCode.BROKER_CONNECTION_ERROR
                 hanging.set()
-                await eventually(lambda: link.send(feed_wire.Alive()))
+                await eventually(lambda: link.send(feed_wire.Alive(0)))
                 assert (await link.open("bob")).id == feed.feed.id
 
     run(main)
@@ -234,7 +236,7 @@ def test_without_a_feed_process_the_error_says_what_to_start():
     async def main():
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            link = FeedLink(f"tcp://127.0.0.1:{free.getsockname()[1]}")
+            link = FeedLink(f"tcp://127.0.0.1:{free.getsockname()[1]}", KEYS.for_feeds)
             link.start()
             with pytest.raises(RequestError, match="start it with `tickmux feed`"):
                 await link.open("bob")
@@ -248,7 +250,7 @@ def test_garbage_is_counted_and_costs_nobody_else_anything(message):
     async def main():
         async with joined() as (feed, host, _, remote):
             stranger = zmq.Context.instance().socket(zmq.DEALER)
-            stranger.connect(host.endpoint)
+            connect_with_keys(stranger, host.endpoint, KEYS.for_feeds)
             stranger.send_multipart(message)
             await eventually(lambda: host.malformed == 1, "the count")
             (row,) = feed.listed(1, "NSE")

@@ -145,7 +145,7 @@ def test_openalgo_topics_reach_their_subscribers(topic, symbol, exchange, mode):
     run(main)
 
 
-def test_hostile_bus_messages_are_counted_and_reach_nobody():
+def test_hostile_messages_of_publishers_are_counted_and_reach_nobody():
     async def main():
         async with running_proxy(throttle_ms=0) as proxy, connected(proxy) as client, publisher(proxy) as source:
             await client.ask(action="subscribe", symbol="SBIN", exchange="NSE", mode="LTP")
@@ -157,9 +157,10 @@ def test_hostile_bus_messages_are_counted_and_reach_nobody():
             source.send_raw(b"NSE_TCS_LTP", b"{}")
             source.publish("NSE_SBIN_LTP", tick(2.5))
             assert (await client.data())["data"]["ltp"] == 2.5
-            assert proxy.dispatcher.malformed == 7
-            assert proxy.bus.malformed == 2
-            assert proxy.dispatcher.unrouted == 1
+            counters = (await proxy.feed_of("bob")).info().counters
+            assert (counters.malformed, counters.unknown, counters.unrouted) == (6, 1, 1)
+            assert source.door.malformed == 2
+            assert proxy.dispatcher.malformed == proxy.dispatcher.unrouted == 0
 
     run(main)
 
@@ -574,7 +575,7 @@ def test_a_client_that_reads_nothing_for_too_long_is_closed():
     run(main)
 
 
-def test_shutdown_says_goodbye_and_frees_both_ports():
+def test_shutdown_says_goodbye_and_frees_the_port():
     async def main():
         async with running_proxy() as proxy:
             async with connected(proxy) as client:
@@ -583,8 +584,7 @@ def test_shutdown_says_goodbye_and_frees_both_ports():
                 await proxy.stop()
                 assert loop.time() - began < 2
                 assert (await client.closed())[0] == 1001
-            for port in (proxy.port, proxy.bus.port):
-                await eventually(lambda port=port: is_free(port), f"port {port} is free")
+            await eventually(lambda: is_free(proxy.port), f"port {proxy.port} is free")
             assert loop.time() - began < 2
 
     run(main)

@@ -16,6 +16,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 class Served(NamedTuple):
     url: str
     bus: str
+    """Empty where it is not open."""
     key: str
     home: Path
     process: "subprocess.Popen[str]"
@@ -61,7 +62,9 @@ def served(
     drain = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
     drain.start()
     try:
-        yield Served(found["url"], found["bus"], found["key"], home, process, found.get("web", ""), "".join(lines))
+        yield Served(
+            found["url"], found.get("bus", ""), found["key"], home, process, found.get("web", ""), "".join(lines)
+        )
     finally:
         process.send_signal(2)
         code = process.wait(10)

@@ -6,11 +6,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import websockets
 import zmq
 
-from tickmux.feeds.external_feed import ExternalFeed
+from tickmux.feeds.feed_directory import ExternalSource
+from tickmux.feeds.publishers import Publishers
+from tickmux.websocket_proxy.bus import BusAddress
 from tickmux.websocket_proxy.server import WebSocketProxy
 from tickmux.websocket_proxy.session_host import Limits
 
@@ -21,7 +24,7 @@ PATIENCE = 30.0
 @asynccontextmanager
 async def running_proxy(feed: Any = None, **limits: Any) -> AsyncIterator[WebSocketProxy]:
     """A proxy on free ports. Key `good` is bob's, `other` is eve's; all get `feed` (publishers on the bus)."""
-    served = feed or ExternalFeed(lambda: time.time_ns() // 1_000_000)
+    served = feed
 
     async def verify(key: str) -> str | None:
         return {"good": "bob", "other": "eve"}.get(key)
@@ -32,8 +35,6 @@ async def running_proxy(feed: Any = None, **limits: Any) -> AsyncIterator[WebSoc
     proxy = WebSocketProxy(
         "127.0.0.1",
         0,
-        zmq_host="127.0.0.1",
-        zmq_port=0,
         high_water_mark=100_000,
         verify=verify,
         feed_of=feed_of,
@@ -41,10 +42,22 @@ async def running_proxy(feed: Any = None, **limits: Any) -> AsyncIterator[WebSoc
         limits=Limits(**limits),
     )
     await proxy.start()
+    assert proxy.bus is not None
+    source = ExternalSource("127.0.0.1", 0, None, proxy.now_ms)
+    served = feed or source.make("external", BusAddress(proxy.bus.endpoint))
+    source.start()
+    _publishers[proxy] = source.publishers
     try:
         yield proxy
     finally:
+        if feed is None:
+            await served.stop()
+        source.close()
         await proxy.stop()
+
+
+_publishers: WeakKeyDictionary[WebSocketProxy, Publishers] = WeakKeyDictionary()
+"""Where publishers of a running proxy connect."""
 
 
 class Client:
@@ -115,10 +128,10 @@ class Publisher:
     """An OpenAlgo publisher: PUB that connects, topic and JSON payload."""
 
     def __init__(self, proxy: WebSocketProxy) -> None:
-        assert proxy.bus is not None
         self._socket = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.connect(proxy.bus.endpoint)
+        self.door = _publishers[proxy]
+        self._socket.connect(self.door.endpoint)
 
     async def ready(self) -> None:
         """Waits until the proxy's subscription has arrived."""

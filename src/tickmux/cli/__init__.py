@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tickmux import __version__
-from tickmux.cli import apikey, broker, brokers, config, decode, instruments, serve, watch
+from tickmux.cli import apikey, broker, brokers, bus_keys, config, decode, instruments, serve, watch
 from tickmux.cli.outcome import EXIT_CODES, Commands
 
 __all__ = ["app", "main"]
@@ -17,7 +17,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # it would print local variables, secrets among them
 )
-for command in (serve.serve, serve.proxy, serve.feed, watch.watch, decode.decode, brokers.brokers, config.config):
+for command in (
+    serve.serve,
+    serve.proxy,
+    serve.feed,
+    watch.watch,
+    decode.decode,
+    brokers.brokers,
+    bus_keys.bus_keys,
+    config.config,
+):
     app.command(epilog=EXIT_CODES)(command)
 for group, name in ((apikey.app, "apikey"), (broker.app, "broker"), (instruments.app, "instruments")):
     app.add_typer(group, name=name)

@@ -32,7 +32,9 @@ def announce_server(runtime: Runtime, web_url: str | None, key: str | None) -> N
     if web_url is not None:
         _line("web", web_url, "cyan")
     _line("WebSocket", client_url(runtime), "cyan")
-    _line("bus", f"tcp://{settings.zmq_host}:{runtime.bus_port}", "cyan")
+    if runtime.bus_endpoint:
+        _line("bus", runtime.bus_endpoint, "cyan")
+        console.print(f"             {_who_publishes(settings, upstream, runtime.bus_endpoint)}")
     more = command(settings, "apikey", "create", "--user", settings.tickmux_user)
     if key is not None:
         _line("API key", key, "green")
@@ -58,12 +60,30 @@ def announce_feeds(settings: Settings, process: FeedProcess, upstream: Upstream)
     _line("feeds at", process.endpoint, "cyan")
     _line("ticks to", f"{process.bus}  the bus of the server", "cyan")
     variables = {"FEED_PROCESS": "true"}
+    if settings.feed_host != Settings.feed_host:
+        variables["FEED_HOST"] = settings.feed_host
+    if settings.zmq_host != Settings.zmq_host:
+        variables["ZMQ_HOST"] = settings.zmq_host
     if (port := process.endpoint.rpartition(":")[2]) != str(Settings.feed_port):
         variables["FEED_PORT"] = port
     serve = ["serve"]
     if settings.zmq_port != Settings.zmq_port:
         serve += ["--zmq-port", str(settings.zmq_port)]
     console.print(f"\nServe them, in another terminal:\n\n  {command(settings, *serve, **variables)}\n")
+
+
+def _who_publishes(settings: Settings, upstream: Upstream, endpoint: str) -> str:
+    if not upstream.external:
+        words = ["feed"]
+        if (port := endpoint.rpartition(":")[2]) != str(Settings.zmq_port):
+            words += ["--zmq-port", port]
+        variables = {} if settings.zmq_host == Settings.zmq_host else {"ZMQ_HOST": settings.zmq_host}
+        if settings.feed_port != Settings.feed_port:
+            words += ["--port", str(settings.feed_port)]
+        return f"for `{command(settings, *words, **variables)}`"
+    if settings.zmq_plain:
+        return "publishers on this machine"
+    return f"publishers with keys: `{command(settings, 'bus-keys')}`"
 
 
 def client_url(runtime: Runtime) -> str:

@@ -140,6 +140,8 @@ def feed(
 def _run(upstream: Upstream, port: int | None, web_port: int | None, zmq_port: int | None, *, with_web: bool) -> None:
     _one_of(upstream)
     settings = Settings.load({"WEBSOCKET_PORT": port, "WEB_PORT": web_port, "ZMQ_PORT": zmq_port})
+    if settings.feed_process and not upstream.external and not settings.feed_port:
+        raise Misused("FEED_PORT is 0: set it to the port of the feed process, which its console shows")
     if settings.feed_process and upstream.chosen_by_command:
         raise Misused(f"FEED_PROCESS is on: give {upstream.chosen_by_command} to `tickmux feed`, or turn it off")
     _go(settings, lambda database: _serve(settings, database, upstream, with_web=with_web))

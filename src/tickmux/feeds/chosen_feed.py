@@ -20,6 +20,7 @@ from tickmux.feeds.simulated_market import SimulatedMarket
 from tickmux.feeds.stored_versions import StoredVersions
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
+from tickmux.websocket_proxy.bus import BusAddress
 from tickmux.websocket_proxy.feed import Feed, Grant, Want
 from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus, StatusListener, StatusListeners
 from tickmux.websocket_proxy.mapping import DEFAULT_DEPTH
@@ -83,7 +84,7 @@ class UserFeed:
         """The feed of the present choice."""
         self.choice = choice
         self.id, self.broker, self.account = feed.id, feed.broker, feed.account
-        self.foreign, self.has_orders = feed.foreign, feed.has_orders
+        self.has_orders = feed.has_orders
         self._unlisten = feed.listen(self._listeners.tell)
 
     @property
@@ -143,7 +144,7 @@ class UserFeed:
             if now is None or now.topic is not before.topic:  # the client has thought better of it meanwhile
                 surplus.append(verdict.key)
                 continue
-            index.add(client, verdict.key, verdict.topic, feed.broker, before.lane.key, foreign=feed.foreign)
+            index.add(client, verdict.key, verdict.topic, feed.broker, before.lane.key)
             if client.paused:
                 client.marks.update(index.pause(client))
         await feed.unsubscribe(surplus)
@@ -172,7 +173,7 @@ class ChosenSource:
         self._markets: dict[str, SimulatedMarket] = {}
         self._choices: dict[str, Choice] = {}
         self._feeds: dict[str, UserFeed] = {}
-        self._endpoint = ""
+        self._address = BusAddress("")
         self._deciding = asyncio.Lock()
         """Choices are followed one at a time, so that a feed is never switched twice at once."""
 
@@ -186,8 +187,8 @@ class ChosenSource:
                 await self._rest_markets()
         return user
 
-    def make(self, account: str, endpoint: str) -> Feed:
-        self._endpoint = endpoint
+    def make(self, account: str, address: BusAddress) -> Feed:
+        self._address = address
         choice = self._choices[account]
         made = self._feeds[account] = UserFeed(self._make(account, choice), choice, self._proxy)
         return made
@@ -243,7 +244,7 @@ class ChosenSource:
 
     def _make(self, user: str, choice: Choice) -> Feed:
         if not choice.simulated:
-            return self._brokers.make(f"{choice.broker}:{user}", self._endpoint)
+            return self._brokers.make(f"{choice.broker}:{user}", self._address)
         simulator = self._markets[choice.broker].simulator
         account = f"simulator:{user}"
-        return make_simulated_feed(self._settings, simulator, account, self._endpoint, self._store, self._versions)
+        return make_simulated_feed(self._settings, simulator, account, self._address, self._store, self._versions)

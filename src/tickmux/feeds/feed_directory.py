@@ -5,6 +5,7 @@ the bus. Owns the feeds that it makes.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -20,6 +21,7 @@ from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.external_feed import ExternalFeed
 from tickmux.feeds.local_feed import Listed, LocalFeed
 from tickmux.feeds.market_hours import MarketHours
+from tickmux.feeds.publishers import Publishers
 from tickmux.feeds.remote.remote_feed import FeedLink, RemoteFeed
 from tickmux.feeds.session_keeper import Renewer, Session, Sessions
 from tickmux.feeds.stored_versions import StoredVersions
@@ -28,10 +30,14 @@ from tickmux.login import IST, AnswerWanted, LoginFailed, LoginKind
 from tickmux.simulator.server.base import BrokerSimulator
 from tickmux.websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
 from tickmux.websocket_proxy.broker_factory import Broker, UnknownBroker, load_broker
-from tickmux.websocket_proxy.bus import BusPublisher
+from tickmux.websocket_proxy.bus import BusAddress, BusPublisher
+from tickmux.websocket_proxy.bus_door import Door
+from tickmux.websocket_proxy.bus_keys import BusKeys
 from tickmux.websocket_proxy.connection_manager import PoolLimits
 from tickmux.websocket_proxy.feed import Feed
 
+_EXTERNAL_MARK = 10_000
+"""Batches of an external feed that wait for the proxy: each holds what came in one drain."""
 _HINTS = 20
 """Unknown symbols of one request that get similar names suggested: a search takes a millisecond each."""
 
@@ -66,16 +72,16 @@ class FeedSource(Protocol[F_co]):
     async def account_of(self, user: str) -> str:
         """The feed's identity for this user: users with the same one share a feed. Raises RequestError."""
 
-    def make(self, account: str, endpoint: str) -> F_co:
-        """The feed of an account, publishing to the bus at `endpoint`."""
+    def make(self, account: str, address: BusAddress) -> F_co:
+        """The feed of an account, publishing to the bus at `address`."""
 
 
 class FeedDirectory(Generic[F]):
-    """All feeds that have been needed so far; `endpoint` is where the bus is bound."""
+    """All feeds that have been needed so far; `address` tells where the bus is."""
 
-    def __init__(self, source: FeedSource[F], endpoint: Callable[[], str]) -> None:
+    def __init__(self, source: FeedSource[F], address: Callable[[], BusAddress]) -> None:
         self._source = source
-        self._endpoint = endpoint
+        self._address = address
         self._feeds: dict[str, F] = {}
 
     async def feed_of(self, user: str) -> F:
@@ -83,7 +89,7 @@ class FeedDirectory(Generic[F]):
         account = await self._source.account_of(user)
         feed = self._feeds.get(account)
         if feed is None:
-            feed = self._feeds[account] = self._source.make(account, self._endpoint())
+            feed = self._feeds[account] = self._source.make(account, self._address())
         return feed
 
     def feeds(self) -> list[F]:
@@ -245,7 +251,7 @@ class BrokerSource:
             )
         return f"{found.broker}:{user}"
 
-    def make(self, account: str, endpoint: str) -> LocalFeed:
+    def make(self, account: str, address: BusAddress) -> LocalFeed:
         name, _, user = account.partition(":")
         try:
             broker = load_broker(name)
@@ -256,7 +262,7 @@ class BrokerSource:
             self._settings,
             broker.adapter(self._settings.urls(name)),
             user,
-            endpoint,
+            address,
             StoredInstruments(self._store, name, f"tickmux instruments update {name}", hours, self._versions),
             StoredSessions(self._sessions, self._versions, user, name),
             hours,
@@ -295,8 +301,8 @@ class SimulatedSource:
     async def account_of(self, user: str) -> str:
         return "simulator"
 
-    def make(self, account: str, endpoint: str) -> LocalFeed:
-        return make_simulated_feed(self._settings, self._simulator, account, endpoint, self._store, self._versions)
+    def make(self, account: str, address: BusAddress) -> LocalFeed:
+        return make_simulated_feed(self._settings, self._simulator, account, address, self._store, self._versions)
 
 
 class RemoteSource:
@@ -311,21 +317,45 @@ class RemoteSource:
         self._opened[feed.id] = feed
         return feed.id
 
-    def make(self, account: str, endpoint: str) -> RemoteFeed:
+    def make(self, account: str, address: BusAddress) -> RemoteFeed:
         return self._opened[account]
 
 
 class ExternalSource:
-    """Publishers on the bus for everybody."""
+    """Publishers that are not ours, for everybody; owns the socket where they connect. `keys` None: without keys."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, host: str, port: int, keys: BusKeys | None, now_ms: Callable[[], int]) -> None:
+        """Raises AddressRefused: without keys, on an address that is not of this machine alone."""
         self._now_ms = now_ms
+        self._feed: ExternalFeed | None = None
+        self.publishers = Publishers(host, port, keys, on_message=self._take, on_drained=self._drained)
+
+    @property
+    def door(self) -> Door:
+        return self.publishers.door
+
+    def start(self) -> None:
+        """Raises PortTaken, AddressRefused."""
+        self.publishers.start()
+
+    def close(self) -> None:
+        self.publishers.close()
 
     async def account_of(self, user: str) -> str:
         return "external"
 
-    def make(self, account: str, endpoint: str) -> ExternalFeed:
-        return ExternalFeed(self._now_ms)
+    def make(self, account: str, address: BusAddress) -> ExternalFeed:
+        bus = BusPublisher(address.endpoint, account, high_water_mark=_EXTERNAL_MARK)
+        self._feed = ExternalFeed(bus, time.monotonic, self._now_ms)
+        return self._feed
+
+    def _take(self, topic: bytes, payload: bytes) -> None:
+        if self._feed is not None:
+            self._feed.on_message(topic, payload)
+
+    def _drained(self) -> None:
+        if self._feed is not None:
+            self._feed.on_drained()
 
 
 def simulated_list(broker: str) -> str:
@@ -337,7 +367,7 @@ def make_simulated_feed(
     settings: Settings,
     simulator: BrokerSimulator,
     account: str,
-    endpoint: str,
+    address: BusAddress,
     store: InstrumentStore,
     versions: StoredVersions,
 ) -> LocalFeed:
@@ -346,7 +376,7 @@ def make_simulated_feed(
         settings,
         load_broker(simulator.name).adapter(simulator.urls),
         account,
-        endpoint,
+        address,
         StoredInstruments(store, simulated_list(simulator.name), "tickmux serve --simulate", None, versions),
         SimulatedSessions(simulator),
         MarketHours(always_open=True),
@@ -357,7 +387,7 @@ def make_local_feed(
     settings: Settings,
     adapter: BaseBrokerWebSocketAdapter,
     account: str,
-    endpoint: str,
+    address: BusAddress,
     instruments: StoredInstruments,
     sessions: Sessions,
     hours: MarketHours,
@@ -367,7 +397,9 @@ def make_local_feed(
     return LocalFeed(
         adapter,
         account,
-        bus=BusPublisher(endpoint, f"{adapter.name}:{account}", high_water_mark=settings.zmq_hwm),
+        bus=BusPublisher(
+            address.endpoint, f"{adapter.name}:{account}", high_water_mark=settings.zmq_hwm, keys=address.keys
+        ),
         instruments=instruments,
         sessions=sessions,
         limits=PoolLimits(

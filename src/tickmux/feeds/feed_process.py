@@ -1,7 +1,8 @@
 """Feeds in a process of their own, for one or more proxies (`tickmux feed`).
 
 `FeedProcess` owns everything that it makes: the feeds, the simulated market if there is one, and the host that
-proxies talk to. Ticks go to the bus of the proxy at ZMQ_HOST:ZMQ_PORT.
+proxies talk to. Ticks go to the bus of the proxy at ZMQ_HOST:ZMQ_PORT. Both ways are encrypted with the keys in
+TICKMUX_HOME, which are the server's as well.
 """
 
 from contextlib import AsyncExitStack
@@ -15,6 +16,9 @@ from tickmux.feeds.local_feed import LocalFeed
 from tickmux.feeds.remote.feed_host import FeedHost
 from tickmux.feeds.simulated_market import SimulatedMarket
 from tickmux.feeds.stored_versions import StoredVersions
+from tickmux.websocket_proxy.bus import BusAddress
+from tickmux.websocket_proxy.bus_door import tcp_endpoint
+from tickmux.websocket_proxy.bus_keys import bus_keys
 
 
 class FeedProcess:
@@ -27,7 +31,8 @@ class FeedProcess:
         self._versions = StoredVersions(self._sessions, self._instruments)
         self._upstream = upstream
         self._stack = AsyncExitStack()
-        self.bus = f"tcp://{settings.zmq_host}:{settings.zmq_port}"
+        self._keys = bus_keys(settings.tickmux_home)
+        self.bus = tcp_endpoint(settings.zmq_host, settings.zmq_port, "ZMQ_HOST")
         self.endpoint = ""
         """Where proxies connect, from `start` on."""
 
@@ -36,9 +41,10 @@ class FeedProcess:
         try:
             self._versions.start()
             self._stack.push_async_callback(self._versions.stop)
-            feeds = FeedDirectory(await self._source(), lambda: self.bus)
+            keys = self._keys
+            feeds = FeedDirectory(await self._source(), lambda: BusAddress(self.bus, keys.for_feeds))
             self._stack.push_async_callback(feeds.stop)
-            host = FeedHost(feeds.feed_of, self._settings.feed_host, self._settings.feed_port)
+            host = FeedHost(feeds.feed_of, self._settings.feed_host, self._settings.feed_port, keys)
             await host.start()
             self._stack.push_async_callback(host.stop)
             self.endpoint = host.endpoint

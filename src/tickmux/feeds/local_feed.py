@@ -83,8 +83,6 @@ class Instruments(Protocol):
 class LocalFeed:
     """A feed whose connections run in this process."""
 
-    foreign = False
-
     def __init__(
         self,
         adapter: BaseBrokerWebSocketAdapter,

@@ -180,7 +180,7 @@ def _topic_keys(runtime: Runtime) -> list[Any]:
 def _market_open(runtime: Runtime, feed: Feed, simulated: bool) -> bool | None:
     if simulated:
         return True
-    if feed.foreign:
+    if runtime.upstream.external:
         return None
     exchanges = load_broker(feed.broker).adapter.exchanges
     return MarketHours(runtime.settings.market_holidays).any_open(exchanges, datetime.now(UTC))

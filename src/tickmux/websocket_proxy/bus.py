@@ -1,21 +1,24 @@
 """The ZeroMQ bus between feeds and proxy. The proxy's SUB binds, publishers connect.
 
-Two forms of message:
-- a batch, `[b"\\0" + feed id, msgpack [topic, payload, topic, payload, …]]`: our own feeds send the ticks of one
-  wire frame together, since a send costs several times what decoding a tick does;
-- a single, `[topic, payload]`: what publishers of OpenAlgo's topics send.
+A message is a batch, `[b"\\0" + feed id, msgpack [topic, payload, topic, payload, …]]`: a feed sends the ticks of one
+wire frame together, since a send costs several times what decoding a tick does. Feeds of the proxy's process come by
+`inproc://` (`BusSubscriber`), a feed process by TCP with CURVE keys (`RemoteBus`); its first part ends with the time
+of sending (8 bytes, nanoseconds of its monotonic clock), so that what is too old is not taken for new.
 
 Queues are bounded by the high-water mark; what does not fit is dropped where it is published, and counted.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import NamedTuple
 
 import msgspec
 import zmq
 
-from tickmux.websocket_proxy.port_check import PortTaken, describe_taken
+from tickmux.websocket_proxy.bus_door import Door, connect_with_keys
+from tickmux.websocket_proxy.bus_keys import BusKeys, ClientKeys
 from tickmux.websocket_proxy.zmq_wakeup import Wakeup
 
 BATCH_MARK = b"\0"
@@ -24,6 +27,20 @@ _NOBLOCK, _MORE, _RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), in
 """As plain numbers: an operation on zmq's enumerations costs as much as a small send."""
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
+_STAMP = 8
+_TOO_OLD = 1_000_000_000
+"""Nanoseconds under way after which a batch of another process is dropped: its ticks would be shown as new."""
+
+
+class BusAddress(NamedTuple):
+    """Where feeds publish; with keys where that is another process."""
+
+    endpoint: str
+    keys: ClientKeys | None = None
+
+
+def _stamp() -> bytes:
+    return time.monotonic_ns().to_bytes(_STAMP, "big")
 
 
 def batch_topic(feed_id: str) -> bytes:
@@ -37,7 +54,7 @@ def unpack_batch(body: bytes) -> list[bytes]:
 
 
 class BusPublisher:
-    """One feed's way onto the bus. Not thread-safe: a loop of its own."""
+    """One feed's way onto the bus; with `keys` to that of another process. Not thread-safe: a loop of its own."""
 
     def __init__(
         self,
@@ -45,16 +62,20 @@ class BusPublisher:
         feed_id: str,
         *,
         high_water_mark: int,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        keys: ClientKeys | None = None,
     ) -> None:
-        self._socket = (context or zmq.Context.instance()).socket(zmq.XPUB)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.setsockopt(zmq.SNDHWM, high_water_mark)
         self._socket.setsockopt(zmq.LINGER, 0)
         # Without this a full queue drops silently; with it `send` says so, and the drop can be counted.
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)
         # A lost connection is a lost subscriber: nothing is queued meanwhile, to go out late as if it were new.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        self._socket.connect(endpoint)
+        self._remote = keys is not None
+        if keys is not None:
+            connect_with_keys(self._socket, endpoint, keys)
+        else:
+            self._socket.connect(endpoint)
         self._topic = batch_topic(feed_id)
         self._ready = asyncio.Event()
         """Set while somebody takes this publisher's topics; set and cleared in one place, for all who wait."""
@@ -86,7 +107,7 @@ class BusPublisher:
     def send(self, parts: Sequence[bytes]) -> None:
         """Sends topics and payloads, in turn, as one message; never blocks."""
         try:
-            self._socket.send(self._topic, _MORE)
+            self._socket.send(self._topic + _stamp() if self._remote else self._topic, _MORE)
             self._socket.send(_pack(parts), _NOBLOCK)
             self.sent += len(parts) // 2
         except zmq.Again:
@@ -108,65 +129,51 @@ class BusPublisher:
                 self._ready.clear()
 
 
-class BusSubscriber:
-    """The proxy's end: binds, takes everything, and hands messages to `on_message` in bounded drains.
+class BusReader:
+    """Hands a SUB socket's messages of two parts to `on_message`, in bounded drains that `on_drained` ends.
 
-    ZeroMQ's descriptor is edge-triggered: a wake-up drains up to `DRAIN` messages, and comes back by itself while
-    more are waiting, so that clients' sockets get their turn in between.
+    ZeroMQ's descriptor is edge-triggered: a wake-up drains up to `drain` messages, and comes back by itself while
+    more are waiting, so that clients' sockets get their turn in between; `rest` seconds later, where that is given.
     """
-
-    DRAIN = 256
 
     def __init__(
         self,
-        host: str,
-        port: int,
-        *,
-        high_water_mark: int,
+        socket: zmq.Socket[bytes],
         on_message: Callable[[bytes, bytes], None],
         on_drained: Callable[[], None],
+        drain: int,
+        rest: float = 0.0,
     ) -> None:
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-        self._socket.setsockopt(zmq.RCVHWM, high_water_mark)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, 64 << 20)
-        try:
-            self._socket.bind(f"tcp://{host}:{port or '*'}")
-        except zmq.ZMQError as error:
-            self._socket.close(0)
-            if error.errno == zmq.EADDRINUSE:
-                raise PortTaken("ZMQ_PORT", host, port, describe_taken(host, port)) from None
-            raise
-        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
-        self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self.local_endpoint = f"inproc://tickmux-{next(_local_numbers)}"
-        """For publishers of this process: the same socket without TCP and ZeroMQ's own thread in between."""
-        self._socket.bind(self.local_endpoint)
+        self._socket = socket
         self._on_message = on_message
         self._on_drained = on_drained
+        self._most = drain
+        self._rest = rest
+        self._resting: asyncio.TimerHandle | None = None
         self._wakeup: Wakeup | None = None
         self.malformed = 0
         """Messages that had not two parts."""
-
-    @property
-    def port(self) -> int:
-        return int(self.endpoint.rpartition(":")[2])
 
     def start(self) -> None:
         """Polls from now on, in the running loop; only then do connecting publishers hear what is subscribed."""
         self._wakeup = Wakeup(self._socket, self._drain)
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """Reads no more. To be called before the socket is closed."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
         if self._wakeup is not None:
             self._wakeup.close()
             self._wakeup = None
-        self._socket.close(0)
 
     def _drain(self) -> None:
+        if self._resting is not None:
+            return
         receive, option, on_message = self._socket.recv, self._socket.getsockopt, self._on_message
         emptied = False
         try:
-            for _ in range(self.DRAIN):
+            for _ in range(self._most):
                 topic = receive(_NOBLOCK)
                 if not option(_RCVMORE):
                     self.malformed += 1
@@ -178,13 +185,132 @@ class BusSubscriber:
                 on_message(topic, payload)
         except zmq.Again:
             emptied = True
+        except EnoughForNow:
+            pass
         finally:
             # Whatever has ended the loop: the descriptor says nothing of messages that wait already.
-            if not emptied and self._wakeup is not None:
-                self._wakeup.again()
+            if not emptied:
+                self._go_on()
             self._on_drained()
+
+    def _go_on(self) -> None:
+        if self._wakeup is None:
+            return
+        if self._rest:
+            self._resting = asyncio.get_running_loop().call_later(self._rest, self._rested)
+        else:
+            self._wakeup.again()
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._drain()
 
     def _skip_rest(self) -> None:
         self.malformed += 1
         while self._socket.getsockopt(zmq.RCVMORE):
             self._socket.recv(zmq.NOBLOCK)
+
+
+class EnoughForNow(Exception):
+    """Raised by a reader's `on_message` when this drain has cost enough: the message counts as taken."""
+
+
+class BusSubscriber:
+    """The proxy's end of the bus, for feeds of its own process: takes everything."""
+
+    DRAIN = 256
+
+    def __init__(
+        self,
+        *,
+        high_water_mark: int,
+        on_message: Callable[[bytes, bytes], None],
+        on_drained: Callable[[], None],
+    ) -> None:
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+        self._socket.setsockopt(zmq.RCVHWM, high_water_mark)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
+        self.endpoint = f"inproc://tickmux-{next(_local_numbers)}"
+        self._socket.bind(self.endpoint)
+        self._reader = BusReader(self._socket, on_message, on_drained, self.DRAIN)
+
+    @property
+    def malformed(self) -> int:
+        return self._reader.malformed
+
+    def start(self) -> None:
+        self._reader.start()
+
+    def close(self) -> None:
+        self._reader.stop()
+        self._socket.close(0)
+
+
+class RemoteBus:
+    """The proxy's end of the bus for a feed process: listens on TCP, for the holder of the feeds' key.
+
+    `offset` tells by how many nanoseconds the feed process' monotonic clock is ahead of ours, None while that is not
+    known. `on_stale` is called after a drain in which batches were dropped because they were too old.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        keys: BusKeys,
+        *,
+        high_water_mark: int,
+        on_message: Callable[[bytes, bytes], None],
+        on_drained: Callable[[], None],
+        offset: Callable[[], int | None],
+        on_stale: Callable[[], None],
+    ) -> None:
+        self._door = Door(zmq.SUB, "ZMQ", host, port, keys.server, lambda key: key == keys.feeds.public)
+        self._door.socket.setsockopt(zmq.RCVHWM, high_water_mark)
+        self._door.socket.setsockopt(zmq.MAXMSGSIZE, 64 << 20)
+        self._door.socket.setsockopt(zmq.SUBSCRIBE, BATCH_MARK)
+        self._on_message = on_message
+        self._on_drained = on_drained
+        self._offset = offset
+        self._on_stale = on_stale
+        self._oldest: int | None = None
+        """The stamp of the oldest batch that this drain takes."""
+        self._dropping = False
+        self._reader = BusReader(self._door.socket, self._take, self._drained, BusSubscriber.DRAIN)
+        self.stale = 0
+        """Batches that were dropped because they were too old."""
+
+    @property
+    def endpoint(self) -> str:
+        return self._door.endpoint
+
+    @property
+    def door(self) -> Door:
+        return self._door
+
+    def start(self) -> None:
+        """Raises PortTaken, AddressRefused."""
+        self._door.open()
+        self._reader.start()
+
+    def close(self) -> None:
+        self._reader.stop()
+        self._door.close()
+
+    def _take(self, topic: bytes, body: bytes) -> None:
+        if self._oldest is None:  # one reading of the clock a drain
+            offset = self._offset()
+            self._oldest = 0 if offset is None else time.monotonic_ns() + offset - _TOO_OLD
+        if int.from_bytes(topic[-_STAMP:], "big") < self._oldest:
+            self.stale += 1
+            self._dropping = True
+        else:
+            self._on_message(topic, body)
+
+    def _drained(self) -> None:
+        self._oldest = None
+        self._on_drained()
+        if self._dropping:
+            self._dropping = False
+            self._on_stale()

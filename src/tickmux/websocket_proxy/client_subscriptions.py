@@ -189,7 +189,7 @@ class ClientSubscriptions(Generic[H]):
         index = self._proxy.index
         before = index.held(self._client).get((item.symbol, key.exchange, key.mode))
         returned = before.topic.key if before is not None else None
-        index.add(self._client, key, verdict.topic, feed.broker, self._lane(item), foreign=feed.foreign)
+        index.add(self._client, key, verdict.topic, feed.broker, self._lane(item))
         if self._client.paused:
             self._client.marks.update(index.pause(self._client))
         return returned

@@ -1,7 +1,7 @@
 """From the bus to the clients' buffers: throttle, last-value cache, one frame for many.
 
 The hot path looks a topic up, builds one frame a lane and appends the same bytes to every reading subscriber's
-buffer; a buffer is written once per drain. Nothing here parses a payload of our own feeds.
+buffer; a buffer is written once per drain. Nothing here parses a payload.
 
 Owns one timer, set for the earliest of the lanes that wait. The heap of waiting lanes holds a lane at most once, and
 lanes that everybody has left at most as often as those that somebody holds.
@@ -15,8 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from tickmux.websocket_proxy.bus import BATCH_MARK, unpack_batch
-from tickmux.websocket_proxy.foreign import normalized
+from tickmux.websocket_proxy.bus import unpack_batch
 from tickmux.websocket_proxy.frames import spliced_text_frame
 from tickmux.websocket_proxy.rendering import render
 from tickmux.websocket_proxy.subscription_index import (
@@ -65,7 +64,7 @@ class Dispatcher(Generic[C]):
         self.unrouted = 0
         """Payloads that nobody subscribes to (any more)."""
         self.malformed = 0
-        """Bus messages that are none of ours or whose payload is no tick."""
+        """Bus messages that are no batch."""
 
     # -- hot path -----------------------------------------------------------------------------------------
 
@@ -73,30 +72,19 @@ class Dispatcher(Generic[C]):
         """Takes one bus message; its frames wait in the buffers until `flush`."""
         if self._now == 0.0:
             self._now = self._clock()  # one reading a drain: its ticks arrived together
-        if topic[:1] == BATCH_MARK:
-            try:
-                parts = unpack_batch(body)
-            except msgspec.DecodeError:
-                self.malformed += 1
-                return
-            by_name = self._index.by_name
-            names = iter(parts)
-            for name, payload in zip(names, names, strict=False):
-                found = by_name.get(name)
-                if found is None or found.foreign:
-                    self.unrouted += 1
-                else:
-                    self._deliver(found, payload)
-            return
-        found = self._index.by_name.get(topic)
-        if found is None or not found.foreign:
-            self.unrouted += 1
-            return
-        checked = normalized(body, found.key)
-        if checked is None:
+        try:
+            parts = unpack_batch(body)
+        except msgspec.DecodeError:
             self.malformed += 1
-        else:
-            self._deliver(found, checked)
+            return
+        by_name = self._index.by_name
+        names = iter(parts)
+        for name, payload in zip(names, names, strict=False):
+            found = by_name.get(name)
+            if found is None:
+                self.unrouted += 1
+            else:
+                self._deliver(found, payload)
 
     def _deliver(self, topic: Topic[C], payload: bytes) -> None:
         self.received += 1

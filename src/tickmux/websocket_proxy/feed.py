@@ -38,8 +38,6 @@ class Feed(Protocol):
     id: str
     broker: str
     account: str
-    foreign: bool
-    """Whether payloads come from publishers that are not ours."""
     has_orders: bool
 
     @property

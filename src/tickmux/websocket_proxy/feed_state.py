@@ -123,6 +123,7 @@ class FeedCounters(msgspec.Struct):
     stalls: int = 0
     refused: int = 0
     bus_dropped: int = 0
+    ignored: int = 0
     crossed_books: int = 0
     price_jumps: int = 0
 
@@ -130,7 +131,7 @@ class FeedCounters(msgspec.Struct):
 class FeedInfo(msgspec.Struct, frozen=True):
     """Capacity and counts of a feed, for `get_broker_info`, metrics and the dashboard; the same across processes.
 
-    capacity: by channel; empty where the feed has no upstream of ours, which has no `counters` either.
+    capacity: by channel; empty where the feed has no upstream of ours.
     symbols: instruments in demand.
     instruments: how many of them are in each `InstrumentState`.
     """

@@ -42,8 +42,6 @@ class WebSocketProxy:
         host: str,
         port: int,
         *,
-        zmq_host: str,
-        zmq_port: int,
         high_water_mark: int,
         verify: Callable[[str], Awaitable[str | None]],
         feed_of: Callable[[str], Awaitable[Feed]],
@@ -64,7 +62,7 @@ class WebSocketProxy:
         self._authenticated = 0
         self._verify = verify
         self._verifiers = asyncio.Semaphore(_VERIFIERS)
-        self._bus_address = (zmq_host, zmq_port, high_water_mark)
+        self._high_water_mark = high_water_mark
         self.bus: BusSubscriber | None = None
         self._origins = origins or Origins()
         self._door: Door | None = None
@@ -72,14 +70,10 @@ class WebSocketProxy:
         self._farewells: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Binds both ports; raises PortTaken. Publishers may connect once this has returned."""
-        zmq_host, zmq_port, high_water_mark = self._bus_address
+        """Binds the port; raises PortTaken. Feeds may publish once this has returned."""
         check_port("WEBSOCKET_PORT", self.host, self.port)
-        check_port("ZMQ_PORT", zmq_host, zmq_port)
         self.bus = BusSubscriber(
-            zmq_host,
-            zmq_port,
-            high_water_mark=high_water_mark,
+            high_water_mark=self._high_water_mark,
             on_message=self.dispatcher.on_message,
             on_drained=self.dispatcher.flush,
         )

@@ -74,14 +74,12 @@ class Lane(Generic[S]):
 class Topic(Generic[S]):
     """One topic with its lanes, its last payload and how many payloads it has carried."""
 
-    __slots__ = ("broker", "count", "foreign", "key", "lane_list", "lanes", "name", "payload", "prefix")
+    __slots__ = ("broker", "count", "key", "lane_list", "lanes", "name", "payload", "prefix")
 
-    def __init__(self, key: TopicKey, name: bytes, broker: str, foreign: bool) -> None:
+    def __init__(self, key: TopicKey, name: bytes, broker: str) -> None:
         self.key = key
         self.name = name
         self.broker = broker
-        self.foreign = foreign
-        """Whether its payloads come from publishers that are not ours and have to be checked."""
         self.prefix = envelope_prefix(key, broker)
         self.payload: bytes | None = None
         self.count = 0
@@ -108,9 +106,7 @@ class SubscriptionIndex(Generic[S]):
         self._held: dict[S, dict[Slot, Held]] = {}
         self.subscriptions = 0
 
-    def add(
-        self, subscriber: S, key: TopicKey, name: bytes, broker: str, lane: LaneKey, *, foreign: bool = False
-    ) -> None:
+    def add(self, subscriber: S, key: TopicKey, name: bytes, broker: str, lane: LaneKey) -> None:
         """Subscribes; an existing subscription of the same (symbol, exchange, mode) is moved, not doubled."""
         slot = (lane.alias or key.symbol, key.exchange, key.mode)
         held = self._held.setdefault(subscriber, {})
@@ -122,7 +118,7 @@ class SubscriptionIndex(Generic[S]):
             self.subscriptions -= 1
         topic = self.by_name.get(name)
         if topic is None:
-            topic = self.by_name[name] = Topic(key, name, broker, foreign)
+            topic = self.by_name[name] = Topic(key, name, broker)
         found = topic.lanes.get(lane)
         if found is None:
             found = topic.lanes[lane] = Lane(topic, lane)

@@ -1,12 +1,14 @@
 """The feed process: feeds at the service of proxies in other processes (`feed_wire`).
 
-Owns one ROUTER socket, one task that reads it, and one task a proxy, which carries that proxy's requests out in
-their order. What a proxy holds is given back when it has been silent for `LEASE`. The feeds are the caller's.
+Owns one ROUTER socket (a `Door` that lets in the holder of the feeds' key), one task that reads it, and one task a
+proxy, which carries that proxy's requests out in their order. What a proxy holds is given back when it has been
+silent for `LEASE`. The feeds are the caller's.
 """
 
 import asyncio
 import itertools
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -18,9 +20,10 @@ from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.local_feed import LocalFeed
 from tickmux.feeds.remote import feed_wire as wire
 from tickmux.feeds.remote.feed_socket import FeedSocket
+from tickmux.websocket_proxy.bus_door import Door
+from tickmux.websocket_proxy.bus_keys import BusKeys
 from tickmux.websocket_proxy.feed import Grant
 from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus
-from tickmux.websocket_proxy.port_check import PortTaken, describe_taken
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 _MOST_PROXIES = 64
@@ -45,9 +48,9 @@ class _Proxy:
 class FeedHost:
     """Serves the feeds that `feed_of` gives for users. `malformed` counts messages that are no request."""
 
-    def __init__(self, feed_of: Callable[[str], Awaitable[LocalFeed]], host: str, port: int) -> None:
+    def __init__(self, feed_of: Callable[[str], Awaitable[LocalFeed]], host: str, port: int, keys: BusKeys) -> None:
         self._feed_of = feed_of
-        self._host, self._port = host, port
+        self._door = Door(zmq.ROUTER, "FEED", host, port, keys.server, lambda key: key == keys.feeds.public)
         self._run = secrets.token_hex(4)
         self._numbers = itertools.count()
         self._proxies: dict[bytes, _Proxy] = {}
@@ -59,18 +62,12 @@ class FeedHost:
         """Messages of proxies beyond the most that are served at a time."""
 
     async def start(self) -> None:
-        """Raises PortTaken."""
-        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
+        """Raises PortTaken, AddressRefused."""
+        socket = self._door.socket
         socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a proxy that reconnects is known by its identity
-        try:
-            socket.bind(f"tcp://{self._host}:{self._port or '*'}")
-        except zmq.ZMQError as error:
-            socket.close(0)
-            if error.errno == zmq.EADDRINUSE:
-                raise PortTaken("FEED_PORT", self._host, self._port, describe_taken(self._host, self._port)) from None
-            raise
-        self.endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._door.open()
+        self.endpoint = self._door.endpoint
         self._socket = FeedSocket(socket)
         self._reader = owned_task.keep_running(partial(self._read, self._socket), "feed host")
 
@@ -83,7 +80,8 @@ class FeedHost:
                 self._send(proxy, wire.State(feed.id, gone, feed.info()))
             await owned_task.end(proxy.task)
         if self._socket is not None:
-            self._socket.close(_FAREWELL_MS)
+            self._socket.release()
+        self._door.close(_FAREWELL_MS)
 
     async def _read(self, socket: FeedSocket) -> None:
         while True:
@@ -133,7 +131,7 @@ class FeedHost:
     async def _carry_out(self, proxy: _Proxy, request: wire.Request) -> None:
         match request:
             case wire.Alive():
-                self._send(proxy, wire.Here(proxy.lease))
+                self._send(proxy, wire.Here(proxy.lease, request.sent, time.monotonic_ns()))
                 for feed in proxy.feeds.values():
                     self._send_state(proxy, feed)
             case wire.Open():

@@ -8,7 +8,7 @@ from tickmux.websocket_proxy.zmq_wakeup import Wakeup
 
 
 class FeedSocket:
-    """Owns the socket. Sending never waits: what cannot go out now is not sent."""
+    """Sending never waits: what cannot go out now is not sent."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
@@ -35,6 +35,10 @@ class FeedSocket:
             self._woken.set()
         return True
 
-    def close(self, linger_ms: int = 0) -> None:
+    def release(self) -> None:
+        """Reads no more; the socket is left to whoever closes it."""
         self._wakeup.close()
+
+    def close(self, linger_ms: int = 0) -> None:
+        self.release()
         self._socket.close(linger_ms)

@@ -50,7 +50,9 @@ class Repeat(msgspec.Struct, tag=True, frozen=True):
 
 
 class Alive(msgspec.Struct, tag=True, frozen=True):
-    """The proxy is there."""
+    """The proxy is there; `sent` is its monotonic clock in nanoseconds, which comes back in the answer."""
+
+    sent: int
 
 
 Request = Open | Subscribe | Unsubscribe | Repeat | Alive
@@ -107,9 +109,14 @@ class State(msgspec.Struct, tag=True, frozen=True):
 
 
 class Here(msgspec.Struct, tag=True, frozen=True):
-    """The answer to `Alive`. It holds nothing from before a new `lease`."""
+    """The answer to `Alive`. It holds nothing from before a new `lease`.
+
+    `clock` is the feed process' monotonic clock in nanoseconds, by which batches on the bus are stamped.
+    """
 
     lease: str
+    sent: int
+    clock: int
 
 
 Answer = Opened | Refused | Granted | State | Here

@@ -23,6 +23,8 @@ from tickmux import owned_task
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.remote import feed_wire as wire
 from tickmux.feeds.remote.feed_socket import FeedSocket
+from tickmux.websocket_proxy.bus_door import connect_with_keys
+from tickmux.websocket_proxy.bus_keys import ClientKeys
 from tickmux.websocket_proxy.feed import Grant, Want
 from tickmux.websocket_proxy.feed_state import (
     FeedInfo,
@@ -37,6 +39,9 @@ from tickmux.websocket_proxy.subscription_index import TopicKey
 _SILENT = 3 * wire.ALIVE_INTERVAL
 _ANSWER_TIMEOUT = 10.0
 _FAREWELL_MS = 200
+_REPEAT_INTERVAL = 3.0
+_DRIFT = 20
+"""One reading of the other clock replaces another that was surer by a second, after so many seconds."""
 _RETRY = 5
 """Beats between two tries to get back what a new lease has denied."""
 
@@ -47,8 +52,16 @@ Called = wire.Opened | wire.Granted | wire.Refused
 class FeedLink:
     """The way to the feed process at `endpoint`."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: ClientKeys) -> None:
         self.endpoint = endpoint
+        self.clock_offset: int | None = None
+        """By how many nanoseconds the feed process' monotonic clock is ahead of ours, as far as is known."""
+        self._clock_doubt = 0
+        """How far off `clock_offset` may be (nanoseconds), at `_clock_read`."""
+        self._clock_read = 0
+        self._keys = keys
+        self._missed = False
+        self._repeated = 0.0
         self.malformed = 0
         self._feeds: dict[str, RemoteFeed] = {}
         self._users: dict[str, str] = {}
@@ -123,7 +136,7 @@ class FeedLink:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE)
         socket.setsockopt(zmq.IMMEDIATE, 1)  # what cannot be said now is not said later, when it may be wrong
-        socket.connect(self.endpoint)
+        connect_with_keys(socket, self.endpoint, self._keys)
         if self._socket is not None and self._reader is not None:
             self._reader.cancel()
             self._socket.close()
@@ -141,7 +154,10 @@ class FeedLink:
 
     @property
     def silence(self) -> str:
-        return f"the feed process at {self.endpoint} does not answer: start it with `tickmux feed`"
+        return (
+            f"the feed process at {self.endpoint} does not answer: start it with `tickmux feed`, with the same "
+            "TICKMUX_HOME or a copy of its bus-keys"
+        )
 
     async def _read(self, socket: FeedSocket) -> None:
         while True:
@@ -158,6 +174,7 @@ class FeedLink:
     def _take(self, answer: wire.Answer) -> None:
         match answer:
             case wire.Here(lease=lease):
+                self._set_clock(answer, time.monotonic_ns())
                 new, self._lease = lease != self._lease, lease
                 if new:
                     self._restore()
@@ -171,13 +188,28 @@ class FeedLink:
 
     async def _beat(self) -> None:
         for beat in count():
-            self.send(wire.Alive())
+            self.send(wire.Alive(time.monotonic_ns()))
             if time.monotonic() - self._heard > _SILENT:
                 for feed in self._feeds.values():
                     feed.lost()
             elif beat % _RETRY == 0 and any(feed.missing for feed in self._feeds.values()):
                 self._restore()
+            if self._missed and time.monotonic() - self._repeated > _REPEAT_INTERVAL:
+                self._missed, self._repeated = False, time.monotonic()
+                for feed in self._feeds.values():
+                    feed.repeat()
             await asyncio.sleep(wire.ALIVE_INTERVAL)
+
+    def ticks_missed(self) -> None:
+        """Ticks of the feed process were too old and have been dropped: the newest values are asked for again."""
+        self._missed = True
+
+    def _set_clock(self, answer: wire.Here, now: int) -> None:
+        """Takes the reading if it is surer than the last one, whose clocks may have drifted or stood still since."""
+        doubt = now - answer.sent
+        if self.clock_offset is None or doubt <= self._clock_doubt + (now - self._clock_read) // _DRIFT:
+            self.clock_offset = answer.clock - answer.sent - doubt // 2
+            self._clock_doubt, self._clock_read = doubt, now
 
     def _restore(self) -> None:
         """Gets back, under a new lease, what clients hold."""
@@ -197,8 +229,6 @@ class FeedLink:
 
 class RemoteFeed:
     """A feed of the process behind `link`."""
-
-    foreign = False
 
     def __init__(self, link: FeedLink, opened: wire.Opened) -> None:
         self.id = opened.feed
@@ -273,6 +303,11 @@ class RemoteFeed:
         if self._status.message != self._link.silence:
             since = epoch_ms()
             self._set_status(FeedStatus(FeedState.RECONNECTING, since, self._link.silence, len(self._names())))
+
+    def repeat(self) -> None:
+        """Asks for the newest value of everything that is held."""
+        if self._held:
+            self._link.send(wire.Repeat(self.id, list(self._held)))
 
     async def restore(self) -> None:
         """Asks again for everything that is held. Raises RequestError."""
