@@ -9,7 +9,7 @@ from tickmux.feeds.session_keeper import Session
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.feed import Grant, StatusListener, Want, topic_name
-from tickmux.websocket_proxy.feed_state import FeedInfo, FeedState, FeedStatus
+from tickmux.websocket_proxy.feed_state import FeedInfo, FeedState, FeedStatus, InstrumentListener
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 FEED_ID = "bench:bus"
@@ -47,6 +47,12 @@ class BusFeed:
         pass
 
     def listen(self, listener: StatusListener) -> Callable[[], None]:
+        return lambda: None
+
+    def instrument_status(self, symbol: str, exchange: str) -> None:
+        return None
+
+    def listen_to_instruments(self, listener: InstrumentListener) -> Callable[[], None]:
         return lambda: None
 
     def info(self) -> FeedInfo:

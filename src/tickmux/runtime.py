@@ -141,7 +141,7 @@ class Runtime:
             self.sessions,
             self.instruments,
             self._versions,
-            self.proxy,
+            self.proxy.move,
             self.upstream.seed,
             self.upstream.rate,
         )

@@ -1,14 +1,14 @@
 """Each user's own choice of feed, which may change while clients are connected.
 
 A user chooses a broker, or a broker's simulator (`Choice`, kept in the database as the user's active broker).
-`UserFeed` is what his clients hold: it passes everything to the feed of the present choice, and carries their
-subscriptions over when the choice changes. `ChosenSource` makes both, and owns the simulated markets.
+`ChosenSource` makes the `UserFeed` that his clients hold and the feeds it passes everything to, and owns the
+simulated markets.
 
 Bounded: one feed a user, one simulated market a broker; a market that nobody has chosen stands still.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import defaultdict
 from typing import NamedTuple
 
 from tickmux.config import Settings
@@ -18,14 +18,10 @@ from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.feed_directory import BrokerSource, make_simulated_feed, simulated_list
 from tickmux.feeds.simulated_market import SimulatedMarket
 from tickmux.feeds.stored_versions import StoredVersions
-from tickmux.tick import Mode
+from tickmux.feeds.user_feed import UserFeed
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
 from tickmux.websocket_proxy.bus import BusAddress
-from tickmux.websocket_proxy.feed import Feed, Grant, Want
-from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus, StatusListener, StatusListeners
-from tickmux.websocket_proxy.mapping import DEFAULT_DEPTH
-from tickmux.websocket_proxy.server import WebSocketProxy
-from tickmux.websocket_proxy.subscription_index import TopicKey
+from tickmux.websocket_proxy.feed import Feed, Mover
 
 _SIMULATED = simulated_list("")
 
@@ -46,110 +42,6 @@ class Choice(NamedTuple):
         return cls(stored.removeprefix(_SIMULATED), stored.startswith(_SIMULATED))
 
 
-class _Inner:
-    """A feed in use, and how many calls of it are under way: it must not be stopped under them."""
-
-    def __init__(self, feed: Feed) -> None:
-        self.feed = feed
-        self._calls = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    async def subscribe(self, wants: Sequence[Want]) -> list[Grant | RequestError]:
-        self._calls += 1
-        self._idle.clear()
-        try:
-            return await self.feed.subscribe(wants)
-        finally:
-            self._calls -= 1
-            if not self._calls:
-                self._idle.set()
-
-    async def stop(self) -> None:
-        await self._idle.wait()
-        await self.feed.stop()
-
-
-class UserFeed:
-    """The feed of one user, whatever it is that he has chosen."""
-
-    def __init__(self, feed: Feed, choice: Choice, proxy: WebSocketProxy) -> None:
-        self._proxy = proxy
-        self._listeners = StatusListeners()
-        self._adopt(feed, choice)
-
-    def _adopt(self, feed: Feed, choice: Choice) -> None:
-        self._inner = _Inner(feed)
-        self.feed = feed
-        """The feed of the present choice."""
-        self.choice = choice
-        self.id, self.broker, self.account = feed.id, feed.broker, feed.account
-        self.has_orders = feed.has_orders
-        self._unlisten = feed.listen(self._listeners.tell)
-
-    @property
-    def status(self) -> FeedStatus:
-        return self.feed.status
-
-    async def subscribe(self, wants: Sequence[Want]) -> list[Grant | RequestError]:
-        while True:
-            inner = self._inner
-            granted = await inner.subscribe(wants)
-            if inner is self._inner:
-                return granted
-            # Another choice meanwhile: what was granted has gone with the old feed.
-
-    async def unsubscribe(self, keys: Sequence[TopicKey]) -> None:
-        await self.feed.unsubscribe([key for key in keys if key.feed == self.id])
-
-    def listen(self, listener: StatusListener) -> Callable[[], None]:
-        return self._listeners.add(listener)
-
-    def info(self) -> FeedInfo:
-        return self.feed.info()
-
-    async def stop(self) -> None:
-        self._unlisten()
-        await self._inner.stop()
-
-    async def switch(self, feed: Feed, choice: Choice) -> None:
-        """Goes on with another feed, which may bear the old one's name. What it does not serve stays subscribed,
-        silent, until it is given up or a later choice serves it. One call at a time."""
-        old = self._inner
-        self._unlisten()
-        self._adopt(feed, choice)
-        self._listeners.tell(feed.status)
-        try:
-            await self._carry_over(feed)
-        finally:
-            await old.stop()
-
-    async def _carry_over(self, feed: Feed) -> None:
-        index = self._proxy.index
-        held = [
-            (client, slot, held)
-            for client in tuple(self._proxy.clients)
-            if client.feed is self
-            for slot, held in index.held(client).items()
-        ]
-        wants = [
-            Want(key.symbol, key.exchange, key.mode, (key.depth or DEFAULT_DEPTH) if key.mode == Mode.DEPTH else 0)
-            for key in (held.topic.key for _, _, held in held)
-        ]
-        surplus = []
-        for (client, slot, before), verdict in zip(held, await self._inner.subscribe(wants), strict=True):
-            if not isinstance(verdict, Grant):
-                continue
-            now = index.held(client).get(slot)
-            if now is None or now.topic is not before.topic:  # the client has thought better of it meanwhile
-                surplus.append(verdict.key)
-                continue
-            index.add(client, verdict.key, verdict.topic, feed.broker, before.lane.key)
-            if client.paused:
-                client.marks.update(index.pause(client))
-        await feed.unsubscribe(surplus)
-
-
 class ChosenSource:
     """A `FeedSource` that gives each user what he has chosen. `seed` and `rate` are the simulated markets'."""
 
@@ -159,7 +51,7 @@ class ChosenSource:
         sessions: BrokerSessions,
         store: InstrumentStore,
         versions: StoredVersions,
-        proxy: WebSocketProxy,
+        move: Mover,
         seed: int,
         rate: float,
     ) -> None:
@@ -167,22 +59,29 @@ class ChosenSource:
         self._sessions = sessions
         self._store = store
         self._versions = versions
-        self._proxy = proxy
+        self._move = move
         self._seed, self._rate = seed, rate
         self._brokers = BrokerSource(settings, sessions, store, versions, None)
         self._markets: dict[str, SimulatedMarket] = {}
         self._choices: dict[str, Choice] = {}
-        self._feeds: dict[str, UserFeed] = {}
+        self._feeds: dict[str, UserFeed[Choice]] = {}
         self._address = BusAddress("")
-        self._deciding = asyncio.Lock()
-        """Choices are followed one at a time, so that a feed is never switched twice at once."""
+        self._deciding: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """A user's choices are followed one at a time; one who waits for his broker keeps nobody else waiting."""
+        self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """A broker's simulated market is started once."""
+        self._unlisten = versions.listen(self._lists_changed)
+
+    def _lists_changed(self) -> None:
+        for feed in self._feeds.values():
+            feed.ask_again()
 
     async def account_of(self, user: str) -> str:
-        async with self._deciding:
+        async with self._deciding[user]:
             choice = await self._choice(user)
             self._choices[user] = choice
             feed = self._feeds.get(user)
-            if feed is not None and feed.choice != choice:
+            if feed is not None and feed.target != choice:
                 await feed.switch(self._make(user, choice), choice)
                 await self._rest_markets()
         return user
@@ -190,18 +89,19 @@ class ChosenSource:
     def make(self, account: str, address: BusAddress) -> Feed:
         self._address = address
         choice = self._choices[account]
-        made = self._feeds[account] = UserFeed(self._make(account, choice), choice, self._proxy)
+        made = self._feeds[account] = UserFeed(self._make(account, choice), choice, self._move)
         return made
 
     async def renew(self, user: str) -> None:
         """Begins the user's feed anew: nothing of a session that was forgotten goes on."""
-        async with self._deciding:
+        async with self._deciding[user]:
             feed = self._feeds.get(user)
             if feed is not None:
-                await feed.switch(self._make(user, feed.choice), feed.choice)
+                await feed.switch(self._make(user, feed.target), feed.target)
 
     async def stop(self) -> None:
         """Ends the simulated markets; the feeds are the directory's."""
+        self._unlisten()
         markets, self._markets = self._markets, {}
         await asyncio.gather(*(market.stop() for market in markets.values()))
 
@@ -225,19 +125,21 @@ class ChosenSource:
 
     async def _market(self, broker: str) -> None:
         """Sees to it that the broker's simulated market is in motion."""
-        market = self._markets.get(broker)
-        if market is None:
-            market = SimulatedMarket(broker, self._seed, self._rate, self._store)
-            try:
-                await market.start()
-            except BaseException:
-                await market.stop()
-                raise
-            self._markets[broker] = market
+        async with self._opening[broker]:
+            market = self._markets.get(broker)
+            if market is None:
+                market = SimulatedMarket(broker, self._seed, self._rate, self._store)
+                try:
+                    await market.start()
+                except BaseException:
+                    await market.stop()
+                    raise
+                self._markets[broker] = market
         market.run()
 
     async def _rest_markets(self) -> None:
-        used = {feed.choice.broker for feed in self._feeds.values() if feed.choice.simulated}
+        # By what users have chosen, not by what their feeds are already: one may be about to change.
+        used = {choice.broker for choice in self._choices.values() if choice.simulated}
         for broker, market in self._markets.items():
             if broker not in used:
                 await market.rest()

@@ -73,11 +73,20 @@ class Expired(NamedTuple):
 
 
 class Demand:
-    """The demand on the feed `feed_id`. `generation` is that of the list that all instruments in it are from."""
+    """The demand on the feed `feed_id`. `generation` is that of the list that all instruments in it are from.
+
+    `forget` is told of instruments that are served no more.
+    """
 
     def __init__(
-        self, feed_id: str, adapter: BaseBrokerWebSocketAdapter, pool: Pool, publisher: TickPublisher
+        self,
+        feed_id: str,
+        adapter: BaseBrokerWebSocketAdapter,
+        pool: Pool,
+        publisher: TickPublisher,
+        forget: Callable[[Instrument], object] = lambda instrument: None,
     ) -> None:
+        self._forget = forget
         self._feed_id = feed_id
         self._adapter = adapter
         self._pool = pool
@@ -205,6 +214,7 @@ class Demand:
                 self._apply(carrier, references)
             return
         self._apply(carrier, {})
+        self._forget(carrier)
         del self._references[carrier]
         if self._by_token.get(token := _nameless(carrier)) is carrier:
             del self._by_token[token]

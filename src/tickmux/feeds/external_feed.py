@@ -13,7 +13,15 @@ from tickmux.feeds.foreign import NoTick, Other, fields_of, is_about, joined_nam
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.bus import BusPublisher
 from tickmux.websocket_proxy.feed import Grant, Want, topic_name
-from tickmux.websocket_proxy.feed_state import FeedCounters, FeedInfo, FeedState, FeedStatus, StatusListener
+from tickmux.websocket_proxy.feed_state import (
+    FeedCounters,
+    FeedInfo,
+    FeedState,
+    FeedStatus,
+    InstrumentListener,
+    InstrumentStatus,
+    StatusListener,
+)
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 _BUS_READY_TIMEOUT = 10.0
@@ -94,6 +102,12 @@ class ExternalFeed:
                     del self._named[name]
 
     def listen(self, listener: StatusListener) -> Callable[[], None]:
+        return lambda: None
+
+    def instrument_status(self, symbol: str, exchange: str) -> InstrumentStatus | None:
+        return None
+
+    def listen_to_instruments(self, listener: InstrumentListener) -> Callable[[], None]:
         return lambda: None
 
     def info(self) -> FeedInfo:

@@ -151,6 +151,11 @@ class FeedConnection:
         """Instruments that this session's server has been told of."""
         return len(self._codec.kinds) if self._codec is not None else 0
 
+    @property
+    def refused(self) -> Collection[Instrument]:
+        """What the broker would not subscribe in this session, or cannot be named to it."""
+        return self._refused
+
     # -- the pool's side ----------------------------------------------------------------------------------
 
     def want(self, instrument: Instrument, kind: str) -> None:

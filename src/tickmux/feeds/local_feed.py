@@ -27,6 +27,8 @@ from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.data_quality import DataQuality
 from tickmux.feeds.demand import Demand, Name
 from tickmux.feeds.feed_connection import FeedConnection, LinkState
+from tickmux.feeds.instrument_states import InstrumentStates
+from tickmux.feeds.instrument_watch import NAMED, InstrumentWatch
 from tickmux.feeds.market_hours import MarketHours
 from tickmux.feeds.publisher import TickPublisher
 from tickmux.feeds.session_keeper import RETRY_WAITS, Renewer, SessionKeeper, Sessions
@@ -44,14 +46,19 @@ from tickmux.websocket_proxy.feed_state import (
     FeedInfo,
     FeedState,
     FeedStatus,
+    InstrumentListener,
+    InstrumentState,
+    InstrumentStatus,
+    Listeners,
     StatusListener,
-    StatusListeners,
     epoch_ms,
 )
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 log = logging.getLogger(__name__)
 
+_DEAD_SHARE = 0.2
+"""Share of the instruments that ought to tick; when so many are silent a feed is called stalled."""
 STALLED_AFTER = 30.0
 """Seconds without a tick, with a market open, after which a feed is called stalled."""
 _WATCH_INTERVAL = 1.0
@@ -114,7 +121,7 @@ class LocalFeed:
         self._last_tick = 0.0
         self._awaited_since = 0.0
         """Since when ticks may be expected: the beginning of the last session, by the loop's clock."""
-        self._listeners = StatusListeners()
+        self._listeners = Listeners[FeedStatus]()
         self._day: date | None = None
         """The day in India whose expired contracts have been let go of."""
         self._warning = ""
@@ -130,8 +137,16 @@ class LocalFeed:
             merges_channels=len(adapter.channels) > 1,
             quality=DataQuality(self.counters, lambda exchange: hours.is_continuous(exchange, now())),
         )
+        self.instrument_states = InstrumentStates()
         self.pool = ConnectionPool(adapter, limits, self._open_connection)
-        self.demand = Demand(self.id, adapter, self.pool, self.publisher)
+        self.demand = Demand(self.id, adapter, self.pool, self.publisher, self.instrument_states.forget)
+        self.instruments = InstrumentWatch(
+            self.demand,
+            self.instrument_states,
+            trading=lambda exchange: hours.is_open(exchange, now()),
+            refused=lambda: set().union(*(one.refused for one in self.pool.connections())),
+            clock=self._clock,
+        )
         self.keeper = SessionKeeper(
             sessions,
             self.broker,
@@ -194,6 +209,12 @@ class LocalFeed:
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         return self._listeners.add(listener)
 
+    def instrument_status(self, symbol: str, exchange: str) -> InstrumentStatus | None:
+        return self.instruments.status((symbol, exchange))
+
+    def listen_to_instruments(self, listener: InstrumentListener) -> Callable[[], None]:
+        return self.instruments.listen(listener)
+
     def info(self) -> FeedInfo:
         counters = msgspec.structs.replace(self.counters, bus_dropped=self._bus.dropped)
         return FeedInfo(
@@ -201,6 +222,7 @@ class LocalFeed:
             connections=[self._connection_info(one) for one in self.pool.connections()],
             symbols=len(self.demand),
             counters=counters,
+            instruments=self.instruments.counts,
         )
 
     def _connection_info(self, connection: FeedConnection) -> ConnectionInfo:
@@ -271,7 +293,7 @@ class LocalFeed:
             said = dict(zip(names, listed.found, strict=True))
             if all(name in said for name in self._names()):  # nothing has been granted meanwhile
                 break
-        self.demand.relist(listed.generation, said)
+        self.instruments.expired(self.demand.relist(listed.generation, said))
         self._warned_at = float("-inf")
         self._refresh_status()
 
@@ -314,9 +336,10 @@ class LocalFeed:
     # -- watching -----------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Notices silence and the market's hours."""
+        """Notices silence, of the whole and of each instrument, and the market's hours."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL)
+            await self.instruments.look()
             self._refresh_status()
 
     async def _follow(self) -> None:
@@ -360,7 +383,7 @@ class LocalFeed:
             told = said.get(name)
             return told.message if isinstance(told, RequestError) else f"expired on {instrument.expiry}"
 
-        self.demand.expire(over)
+        self.instruments.expired(self.demand.expire(over))
         self._refresh_status()
 
     def _refresh_status(self) -> None:
@@ -383,15 +406,49 @@ class LocalFeed:
             return FeedState.MARKET_CLOSED, self._warning
         if self._clock() - max(self._last_tick, self._awaited_since) >= STALLED_AFTER:
             return FeedState.STALLED, f"no tick for {STALLED_AFTER:g} s while the market is open"
+        if self._is_partly_dead():
+            return FeedState.STALLED, self._silence()
         return FeedState.LIVE, next((one.message for one in connections if one.message), self._warning)
+
+    def _is_partly_dead(self) -> bool:
+        """Whether so much is silent that the feed as a whole must not be called live: a good part of what ought to
+        tick, or all that ought to on one connection."""
+        silent = {
+            self.demand.instruments[name] for name in self.instruments.silent if name in self.demand.instruments
+        }
+        if not silent:
+            return False
+        if len(silent) >= _DEAD_SHARE * (len(silent) + self.instruments.counts.get(InstrumentState.LIVE, 0)):
+            return True
+        now, states, hours = self._clock(), self.instrument_states, self._hours
+        suspects = [one for one in self.pool.connections() if not silent.isdisjoint(one.wanted)]
+        return any(
+            all(
+                states.state(each, now, trading=hours.is_open(each.exchange, self._now())) is not InstrumentState.LIVE
+                for each in tuple(one.wanted)
+            )
+            for one in suspects
+        )
+
+    def _silence(self) -> str:
+        silent = self.instruments.silent
+        if not silent:
+            return ""
+        named = ", ".join(f"{exchange}:{symbol}" for symbol, exchange in silent[:NAMED])
+        more = ", …" if len(silent) > NAMED else ""
+        return f"{len(silent)} of {len(self.demand)} instruments ought to tick and do not: {named}{more}"
 
     def _set_status(self, state: FeedState, message: str) -> None:
         old = self._status
         symbols = len(self.demand)
-        if (old.state, old.message, old.symbols) == (state, message, symbols):
-            return
+        silent = self.instruments.silent
+        names = tuple(f"{exchange}:{symbol}" for symbol, exchange in silent[:NAMED])
         since = old.since if old.state == state else epoch_ms()
-        self._status = FeedStatus(state, since, message, symbols)
+        new = FeedStatus(state, since, message, symbols, len(silent), names)
+        if new == old:
+            return
+        self._status = new
         if (old.state, old.message) != (state, message):
             log.info("feed id=%s state=%s symbols=%d reason=%r", self.id, state.value, symbols, message)
-            self._listeners.tell(self._status)
+        if (old.state, old.message, old.silent) != (state, message, new.silent):
+            self._listeners.tell(new)

@@ -6,11 +6,12 @@ of two small tables, read once in `_INTERVAL`.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tickmux import owned_task
 from tickmux.database.broker_sessions import BrokerSessions
 from tickmux.database.instrument_store import InstrumentStore
+from tickmux.websocket_proxy.feed_state import Listeners
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class StoredVersions:
         self._sessions: Mapping[tuple[str, str], int] = {}
         self._lists: Mapping[str, int] = {}
         self._unreadable = False
+        self._listeners = Listeners[None]()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -33,6 +35,10 @@ class StoredVersions:
 
     async def stop(self) -> None:
         await owned_task.end(self._task)
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Calls `listener` when a list or a session has been stored; the result ends that."""
+        return self._listeners.add(lambda _: listener())
 
     def session(self, user: str, broker: str) -> int:
         """The version of the stored session; 0 while there is none, or none has been looked for."""
@@ -45,6 +51,7 @@ class StoredVersions:
     async def _poll(self) -> None:
         while True:
             try:
+                before = self._sessions, self._lists
                 self._sessions, self._lists = await asyncio.to_thread(self._read)
             except Exception as error:
                 if not self._unreadable:
@@ -52,6 +59,8 @@ class StoredVersions:
                 self._unreadable = True
             else:
                 self._unreadable = False
+                if before != (self._sessions, self._lists):
+                    self._listeners.tell(None)
             await asyncio.sleep(_INTERVAL)
 
     def _read(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:

@@ -12,8 +12,8 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from tickmux.database import BrokerSessions
-from tickmux.feeds.chosen_feed import UserFeed
 from tickmux.feeds.market_hours import MarketHours
+from tickmux.feeds.user_feed import UserFeed
 from tickmux.runtime import Runtime
 from tickmux.web.latency_probe import LatencyProbe
 from tickmux.web.shapes import ClientState, ConnectionState, FeedDetail, Feeds, FeedStateName, Latency, ProxyState

@@ -5,13 +5,19 @@ border is a coroutine.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from tickmux.errors import RequestError
 from tickmux.tick import Mode
-from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus, StatusListener
+from tickmux.websocket_proxy.feed_state import (
+    FeedInfo,
+    FeedStatus,
+    InstrumentListener,
+    InstrumentStatus,
+    StatusListener,
+)
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 
@@ -52,10 +58,30 @@ class Feed(Protocol):
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         """Calls `listener` at every change of `status`; the result ends that."""
 
+    def instrument_status(self, symbol: str, exchange: str) -> InstrumentStatus | None:
+        """What a granted instrument is doing; None where that is not known."""
+
+    def listen_to_instruments(self, listener: InstrumentListener) -> Callable[[], None]:
+        """Calls `listener` with the instruments whose state has changed; the result ends that."""
+
     def info(self) -> FeedInfo:
         """Capacity and counts. May be called from any thread; a reading may be a moment old."""
 
     async def stop(self) -> None: ...
+
+
+class Move(NamedTuple):
+    """Whoever holds the topic `old` of a feed holds `grant` in its place from now on."""
+
+    old: TopicKey
+    grant: Grant
+
+
+Mover = Callable[[Feed, Sequence[Move]], None]
+"""How a feed asks the proxy to move its subscribers: at once, before anything else happens.
+
+References need not be given back: the feed counts those of `old` as references of `grant` from then on.
+"""
 
 
 def topic_name(key: TopicKey) -> bytes:

@@ -3,8 +3,11 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 
 class FeedState(StrEnum):
@@ -36,21 +39,24 @@ class FeedStatus(msgspec.Struct, frozen=True):
 StatusListener = Callable[[FeedStatus], None]
 
 
-class StatusListeners:
-    """Who is told of a feed's state."""
+class Listeners(Generic[T]):
+    """Who is told of something."""
 
     def __init__(self) -> None:
-        self._listeners: dict[int, StatusListener] = {}
+        self._listeners: dict[int, Callable[[T], None]] = {}
 
-    def add(self, listener: StatusListener) -> Callable[[], None]:
+    def __bool__(self) -> bool:
+        return bool(self._listeners)
+
+    def add(self, listener: Callable[[T], None]) -> Callable[[], None]:
         """The result takes it out again."""
         number = max(self._listeners, default=0) + 1
         self._listeners[number] = listener
         return lambda: self._listeners.pop(number, None) and None
 
-    def tell(self, status: FeedStatus) -> None:
+    def tell(self, news: T) -> None:
         for listener in tuple(self._listeners.values()):
-            listener(status)
+            listener(news)
 
 
 def epoch_ms() -> int:

@@ -17,7 +17,7 @@ from tickmux.websocket_proxy.client_protocol import ClientProtocol
 from tickmux.websocket_proxy.client_session import ClientSession
 from tickmux.websocket_proxy.dispatcher import Dispatcher
 from tickmux.websocket_proxy.door import Door
-from tickmux.websocket_proxy.feed import Feed
+from tickmux.websocket_proxy.feed import Feed, Move
 from tickmux.websocket_proxy.handshake import Origins
 from tickmux.websocket_proxy.port_check import check_port
 from tickmux.websocket_proxy.refusals import Refusals
@@ -130,6 +130,19 @@ class WebSocketProxy:
         task = owned_task.start(client.farewell(), "farewell of a client")
         self._farewells.add(task)
         task.add_done_callback(self._farewells.discard)
+
+    def move(self, feed: Feed, moves: Sequence[Move]) -> None:
+        """Moves the subscribers of a feed's topics to other ones (`feed.Mover`), those too that are just leaving."""
+        grants = {move.old: move.grant for move in moves}
+        index = self.index
+        for client, slot, held in index.holders(grants.keys()):
+            grant = grants[held.topic.key]
+            reading = client in held.lane.appends
+            index.add(client, grant.key, grant.topic, feed.broker, held.lane.key)
+            if not reading:  # its answer has not gone out yet, or its socket is full: as it was before
+                index.withhold(client, slot)
+                if client.paused:
+                    client.marks[slot] = index.held(client)[slot].topic.count
 
     async def verify(self, api_key: str) -> str | None:
         """The name of the user whose key this is, or None."""

@@ -8,7 +8,7 @@ option and throttle. Almost always a topic has one lane.
 Everything here is bounded by the number of subscriptions that clients hold.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -148,6 +148,15 @@ class SubscriptionIndex(Generic[S]):
         """All modes of one instrument that a subscriber holds."""
         held = self._held.get(subscriber, {})
         return [slot for mode in Mode if (slot := (symbol, exchange, mode)) in held]
+
+    def holders(self, keys: Container[TopicKey]) -> list[tuple[S, Slot, Held]]:
+        """Who holds these topics."""
+        return [
+            (subscriber, slot, held)
+            for subscriber, all_held in self._held.items()
+            for slot, held in all_held.items()
+            if held.topic.key in keys
+        ]
 
     def pause(self, subscriber: S) -> dict[Slot, int]:
         """Takes a subscriber out of all its lanes, so that it costs nothing until `resume`.

@@ -23,7 +23,7 @@ from tickmux.feeds.remote.feed_socket import FeedSocket
 from tickmux.websocket_proxy.bus_door import Door
 from tickmux.websocket_proxy.bus_keys import BusKeys
 from tickmux.websocket_proxy.feed import Grant
-from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus
+from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus, InstrumentStatus
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 _MOST_PROXIES = 64
@@ -153,6 +153,7 @@ class FeedHost:
             proxy.feeds[feed.id] = feed
             proxy.held[feed.id] = set()
             proxy.unlisten.append(feed.listen(lambda _: self._send_state(proxy, feed)))
+            proxy.unlisten.append(feed.listen_to_instruments(lambda news: self._send_instruments(proxy, feed, news)))
         self._send(
             proxy,
             wire.Opened(request.call, feed.id, feed.broker, feed.account, feed.has_orders, feed.status, feed.info()),
@@ -178,6 +179,11 @@ class FeedHost:
         if surplus:
             await feed.unsubscribe(surplus)
         self._send(proxy, wire.Granted(request.call, verdicts))
+        names = dict.fromkeys((one.key.symbol, one.key.exchange) for one in verdicts if isinstance(one, wire.Served))
+        self._send_instruments(proxy, feed, [one for name in names if (one := feed.instrument_status(*name))])
+
+    def _send_instruments(self, proxy: _Proxy, feed: LocalFeed, changed: Sequence[InstrumentStatus]) -> None:
+        self._send(proxy, wire.Instruments(feed.id, list(changed)))
 
     def _send_state(self, proxy: _Proxy, feed: LocalFeed) -> None:
         self._send(proxy, wire.State(feed.id, feed.status, feed.info()))

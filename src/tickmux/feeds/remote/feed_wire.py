@@ -12,7 +12,7 @@ import msgspec
 
 from tickmux.errors import ErrorCode
 from tickmux.websocket_proxy.feed import Want
-from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus
+from tickmux.websocket_proxy.feed_state import FeedInfo, FeedStatus, InstrumentStatus
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 ALIVE_INTERVAL = 1.0
@@ -108,6 +108,13 @@ class State(msgspec.Struct, tag=True, frozen=True):
     info: FeedInfo
 
 
+class Instruments(msgspec.Struct, tag=True, frozen=True):
+    """Instruments of an opened feed whose state has changed, or which have just been granted."""
+
+    feed: str
+    changed: list[InstrumentStatus]
+
+
 class Here(msgspec.Struct, tag=True, frozen=True):
     """The answer to `Alive`. It holds nothing from before a new `lease`.
 
@@ -119,7 +126,7 @@ class Here(msgspec.Struct, tag=True, frozen=True):
     clock: int
 
 
-Answer = Opened | Refused | Granted | State | Here
+Answer = Opened | Refused | Granted | State | Instruments | Here
 
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode

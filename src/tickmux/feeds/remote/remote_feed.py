@@ -30,8 +30,10 @@ from tickmux.websocket_proxy.feed_state import (
     FeedInfo,
     FeedState,
     FeedStatus,
+    InstrumentListener,
+    InstrumentStatus,
+    Listeners,
     StatusListener,
-    StatusListeners,
     epoch_ms,
 )
 from tickmux.websocket_proxy.subscription_index import TopicKey
@@ -178,6 +180,9 @@ class FeedLink:
                 new, self._lease = lease != self._lease, lease
                 if new:
                     self._restore()
+            case wire.Instruments(feed=name, changed=changed):
+                if (feed := self._feeds.get(name)) is not None:
+                    feed.take_instruments(changed)
             case wire.State(feed=name, status=status, info=info):
                 if (feed := self._feeds.get(name)) is not None:
                     feed.take_state(status, info)
@@ -245,7 +250,10 @@ class RemoteFeed:
         """(symbol, exchange) of subscriptions that are under way: not given back before their answer."""
         self._idle: set[TopicKey] = set()
         """What nobody holds any more, of those."""
-        self._listeners = StatusListeners()
+        self._listeners = Listeners[FeedStatus]()
+        self._instruments: dict[tuple[str, str], InstrumentStatus] = {}
+        """As the feed process has told them, of what is held here."""
+        self._instrument_listeners = Listeners[Sequence[InstrumentStatus]]()
 
     @property
     def status(self) -> FeedStatus:
@@ -278,6 +286,12 @@ class RemoteFeed:
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         return self._listeners.add(listener)
 
+    def instrument_status(self, symbol: str, exchange: str) -> InstrumentStatus | None:
+        return self._instruments.get((symbol, exchange))
+
+    def listen_to_instruments(self, listener: InstrumentListener) -> Callable[[], None]:
+        return self._instrument_listeners.add(listener)
+
     def info(self) -> FeedInfo:
         return self._info
 
@@ -297,6 +311,15 @@ class RemoteFeed:
             self.lost()
         else:
             self._set_status(status)
+
+    def take_instruments(self, changed: Sequence[InstrumentStatus]) -> None:
+        """What the feed process says of its instruments; other proxies hold other ones."""
+        held = self._names()
+        self._instruments = {name: one for name, one in self._instruments.items() if name in held}
+        news = [one for one in changed if (one.symbol, one.exchange) in held]
+        self._instruments.update({(one.symbol, one.exchange): one for one in news})
+        if news:
+            self._instrument_listeners.tell(news)
 
     def lost(self) -> None:
         """The feed process is gone, or silent."""
