@@ -23,7 +23,7 @@ def test_every_counter_of_proxy_and_feeds_is_exposed_by_broker(tmp_path):
             async with connected(runtime.proxy, key) as client:
                 await client.ask(action="subscribe", symbols=["NSE:SBIN"], mode="LTP")
                 await client.data()
-                text = exposition(runtime).decode()
+                text = exposition(runtime, {}).decode()
                 (feed,) = runtime.running_feeds()
                 state, info = feed.status.state, feed.info()
             await runtime.stop()

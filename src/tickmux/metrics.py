@@ -4,7 +4,7 @@ Called from the web server's threads while the event loop counts: every reading 
 may be a moment old but never torn.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -105,10 +105,22 @@ class RuntimeMetrics:
         yield states
 
 
-def exposition(runtime: Runtime) -> bytes:
-    """All metrics in Prometheus' text format."""
+class ServerMetrics:
+    """A Prometheus collector of the web server's numbers: name -> (what it counts, how many)."""
+
+    def __init__(self, numbers: Mapping[str, tuple[str, int]]) -> None:
+        self._numbers = numbers
+
+    def collect(self) -> Iterable[Metric]:
+        for name, (text, value) in self._numbers.items():
+            yield CounterMetricFamily(f"tickmux_web_{name}", text, value=value)
+
+
+def exposition(runtime: Runtime, web: Mapping[str, tuple[str, int]]) -> bytes:
+    """All metrics in Prometheus' text format; `web` are the web server's, empty where it is somebody else's."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(RuntimeMetrics(runtime))
+    registry.register(ServerMetrics(web))
     return bytes(generate_latest(registry))
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import os
+import resource
 import threading
 import time
 from contextlib import asynccontextmanager
@@ -244,6 +246,26 @@ def test_idle_connections_make_room_for_new_ones_and_lock_nobody_out():
                 writer.close()
 
     run(main())
+
+
+def test_descriptors_beyond_1024_are_served_like_any_other():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip(f"this system allows {hard} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+
+    async def main():
+        async with serving() as web:
+            assert web._listening.fileno() > 1024
+            assert [(await ask(web))[0] for _ in range(3)] == [200] * 3
+
+    try:
+        run(main())
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_clients_that_do_not_read_hold_no_thread():

@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 
 from tickmux import __version__
 from tickmux.database import DatabaseFailed
@@ -16,6 +16,10 @@ from tickmux.web.reverse_proxy import from_this_machine
 from tickmux.web.routes_websocket import proxy_url
 from tickmux.web.shapes import FeedHealth, Feeds, Health, ProxyHealth
 from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus
+
+SERVER_NUMBERS = "tickmux.server_numbers"
+"""`app.extensions` may have a function under this name that gives the web server's numbers: name -> (what it counts,
+how many)."""
 
 api = Api("state")
 metrics_blueprint = Blueprint("metrics", __name__)
@@ -72,7 +76,10 @@ def metrics() -> Response:
     web = this_web()
     if not (from_this_machine(request) or _may_read(web)):
         raise ApiError(401, "LOGIN_REQUIRED", "log in first, or send an API key: `Authorization: Bearer tmx_…`")
-    return Response(exposition(web.needed_proxy().runtime), content_type="text/plain; version=0.0.4; charset=utf-8")
+    numbers = current_app.extensions.get(SERVER_NUMBERS, dict)()
+    return Response(
+        exposition(web.needed_proxy().runtime, numbers), content_type="text/plain; version=0.0.4; charset=utf-8"
+    )
 
 
 def _may_read(web: Web) -> bool:

@@ -12,6 +12,7 @@ import functools
 import logging
 import resource
 import socket
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
@@ -22,6 +23,7 @@ from uvicorn.server import Server
 
 from tickmux.config import reachable
 from tickmux.web.http_guard import GuardedConnection, HttpGuard, HttpLimits
+from tickmux.web.routes_state import SERVER_NUMBERS
 from tickmux.web.wsgi_bridge import WsgiBridge
 from tickmux.websocket_proxy.port_check import PortTaken, check_port, describe_taken
 
@@ -34,6 +36,9 @@ _STOP_TIMEOUT = 1.6
 _RESTART_AFTER = 1.0
 _START_TIMEOUT = 10.0
 _SHARE_OF_DESCRIPTORS = 8
+_SWITCH_INTERVAL = 0.0005
+"""Seconds. A thread of Flask gives the interpreter back to the loop after this time; Python's own 5 ms, for each of
+several threads, would be seen in the stream's latency."""
 
 
 class WebServer:
@@ -44,6 +49,7 @@ class WebServer:
         self.port = port
         self.guard = HttpGuard(_affordable(limits or HttpLimits()))
         self.bridge = WsgiBridge(app)
+        app.extensions[SERVER_NUMBERS] = self._numbers
         self._listening: socket.socket | None = None
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -60,6 +66,7 @@ class WebServer:
         self.port = self._listening.getsockname()[1]
         # What clients do wrong is answered and counted, and the app's failures are logged by the bridge.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
         self.bridge.start()
         serving = asyncio.Event()
         self._task = asyncio.create_task(self._serve(self._listening, serving))
@@ -80,6 +87,15 @@ class WebServer:
         with suppress(asyncio.CancelledError):
             await task
         self.bridge.stop()
+
+    def _numbers(self) -> dict[str, tuple[str, int]]:
+        counters = self.guard.counters
+        return {
+            "evicted": ("Idle connections that made room for new ones.", counters.evicted),
+            "refused": ("Connections for which there was no room.", counters.refused),
+            "timed_out": ("Connections that sent a request, or read an answer, too slowly.", counters.timed_out),
+            "busy": ("Requests refused because too many waited.", self.bridge.refused),
+        }
 
     async def _serve(self, listening: socket.socket, serving: asyncio.Event) -> None:
         while True:
