@@ -226,3 +226,12 @@ def test_the_time_of_an_instrument_never_runs_backwards(bus):
     publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=1.0, timestamp=NOW - 123)])
     publisher.publish("main", [Tick(instrument=SBIN, mode=Mode.QUOTE, ltp=2.0, timestamp=NOW + 877)])
     assert [data(payload)["timestamp"] for _, payload in bus.payloads()] == [NOW, NOW, NOW + 877]
+
+
+def test_the_zero_that_a_wire_has_for_the_open_interest_of_a_share_is_none(bus):
+    future = Instrument("SBIN28DEC26FUT", "NFO", "1")
+    publisher = make(bus)
+    for instrument in (SBIN, future):
+        publisher.want(instrument, Mode.QUOTE, 0)
+        publisher.publish("main", [Tick(instrument=instrument, mode=Mode.QUOTE, ltp=1.0, oi=0)])
+    assert [data(payload).get("oi") for _, payload in bus.payloads()] == [None, 0]

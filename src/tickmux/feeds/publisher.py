@@ -19,6 +19,8 @@ from tickmux.tick import LTP_FIELDS, Depth, Mode, Tick
 from tickmux.websocket_proxy.feed_state import FeedCounters
 from tickmux.websocket_proxy.mapping import DATA_MODES
 
+_WITHOUT_OI = frozenset({"NSE", "BSE", "NSE_INDEX", "BSE_INDEX"})
+"""Shares and indices have no open interest: the 0 that some wires have in its place says nothing."""
 _LIMIT = 1e12
 """No price is beyond it: keeps infinities and NaN (which compares false), as a hostile float can be, off the wire."""
 
@@ -289,7 +291,7 @@ def _merge_quote(quote: _QuoteData, tick: Tick) -> int:
     if (quantity := tick.total_sell_quantity) is not None:
         quote.total_sell_quantity = quantity
         touched = _QUOTE_TOUCHED
-    if (quantity := tick.oi) is not None:
+    if (quantity := tick.oi) is not None and (quantity or tick.instrument.exchange not in _WITHOUT_OI):
         quote.oi = quantity
         touched = _QUOTE_TOUCHED
     if (price := tick.upper_circuit) is not None and -_LIMIT < price < _LIMIT:

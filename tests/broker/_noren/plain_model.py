@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+from support import wire_policy
+
 IST = timezone(timedelta(hours=5, minutes=30))
 PRICES = {
     "ltp": "lp", "open": "o", "high": "h", "low": "l", "close": "c",
@@ -38,10 +40,18 @@ def overwrites(name: str, value: Any) -> bool:
     if found is None:
         return False
     if name in PRICES.values():
-        return found != 0 and abs(found) < Decimal("42949672.95")
+        return wire_policy.rupees(float(found)) is not None
     if name == "ft":
-        return found > 0
-    return name in LEVEL_FIELDS or found >= 0
+        return wire_policy.seconds(int(found)) is not None
+    return name in LEVEL_FIELDS or wire_policy.count(int(found)) is not None
+
+
+def takes_back(name: str, value: Any) -> bool:
+    """Whether this value says that there is none any more."""
+    found = number(value)
+    if found is None or overwrites(name, value):
+        return False
+    return (name in PRICES.values() and found != 0) or name in COUNTS.values()
 
 
 def time_of_day(text: str) -> timedelta | None:
@@ -59,6 +69,8 @@ def ticks(frames: Sequence[Mapping[str, Any]], channel: str) -> list[dict[str, A
         for name, value in frame.items():
             if overwrites(name, value):
                 known[name] = value
+            elif takes_back(name, value):
+                known.pop(name, None)
         shown.append(fields(known, channel))
     return shown
 
@@ -90,7 +102,8 @@ def levels(known: Mapping[str, Any], side: str) -> list[dict[str, Any]]:
         price, quantity, orders = (number(known.get(f"{side}{what}{n}")) for what in "pqo")
         if price is None or quantity is None:
             continue
-        if 0 < price < Decimal("42949672.95") and int(quantity) > 0:
+        if wire_policy.rupees(float(price)) is not None and wire_policy.count(int(quantity)):
             level: dict[str, Any] = {"price": float(price), "quantity": int(quantity)}
-            shown.append(level if orders is None else {**level, "orders": int(orders)})
+            told = None if orders is None else wire_policy.count(int(orders))
+            shown.append(level if told is None else {**level, "orders": told})
     return shown

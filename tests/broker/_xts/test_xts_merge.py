@@ -42,12 +42,12 @@ class Model:
             return None if raw <= 0 else (raw + 315_532_800 - 19_800) * 1000
         if name in QUANTITIES or name == "oi":
             return None if raw < 0 or (raw == 0 and self.index) else raw
-        return raw or None
+        return None if not raw or raw == -0.01 or (raw < 0 and self.index) else raw
 
     def full(self, code: int, values: dict[str, Any], bids: Any, asks: Any) -> dict[str, Any] | None:
         state = self.states[code] = {"bids": None, "asks": None}
         self.change(code, values)
-        if code == 1502:
+        if code == 1502 and not self.index:  # an index has no book
             state["bids"], state["asks"] = bids, asks
         return self.tick(code)
 
@@ -59,7 +59,7 @@ class Model:
                 state[name] = value
 
     def levels(self, code: int, side: str, changes: list[list[Any]]) -> None:
-        if code != 1502 or not changes:
+        if code != 1502 or not changes or self.index:
             return
         state = self.states.setdefault(code, {"bids": None, "asks": None})
         levels = state[side] = [list(level) for level in state[side] or []]

@@ -135,8 +135,8 @@ def test_what_the_wire_cannot_name_is_refused(exchange: str, token: str) -> None
 @pytest.mark.parametrize("exchange", ["NSE", "NFO", "BSE", "BFO", "MCX"])
 def test_prices_are_paise_on_every_exchange_but_the_currency_one(exchange: str) -> None:
     subject = Instrument(symbol="X", exchange=exchange, token="77")
-    tick = only(codec(subject).decode(snap_frame(subject, prices=3_000_000_005)))
-    assert {tick.ltp, tick.open, tick.high, tick.low, tick.close, tick.avg_trade_price} == {30_000_000.05}
+    tick = only(codec(subject).decode(snap_frame(subject, prices=1_000_000_005)))
+    assert {tick.ltp, tick.open, tick.high, tick.low, tick.close, tick.avg_trade_price} == {10_000_000.05}
 
 
 def test_every_price_of_a_currency_frame_has_the_finer_scale() -> None:

@@ -170,10 +170,7 @@ INCOMING = [
     Item(
         "5: a price has a sign and 8 bytes",
         [ltp("NIFTY28AUG25FUT", -37_63), ltp("NIFTY28AUG25FUT", 4_294_967_300)],
-        [
-            tick("NIFTY28AUG25FUT", "LTP", ltp=-37.63, timestamp=STAMP),
-            tick("NIFTY28AUG25FUT", "LTP", ltp=42_949_673.0, timestamp=STAMP),
-        ],
+        [tick("NIFTY28AUG25FUT", "LTP", ltp=-37.63, timestamp=STAMP)],  # nothing costs the second one's 43 million
     ),
     Item(
         "5: no frame adds to another's tick",

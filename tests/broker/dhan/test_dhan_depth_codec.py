@@ -66,7 +66,7 @@ def test_a_second_bid_side_replaces_the_first() -> None:
 
 
 def test_rows_without_price_or_quantity_are_dropped_and_the_rest_is_sorted() -> None:
-    rows: list[Row] = [(99.0, 1, 1), (0.0, 0, 0), (100.0, 2, 1), (99.5, 0, 1), (math.nan, 1, 1), (-1.0, 1, 1)]
+    rows: list[Row] = [(99.0, 1, 1), (0.0, 0, 0), (100.0, 2, 1), (99.5, 0, 1), (math.nan, 1, 1), (-0.01, 1, 1)]
     rows += [(math.inf, 1, 1), (0.00001, 1, 1), (98.00004, 3, 1)]
     (tick,) = codec(SBIN).decode(packet(BIDS, rows) + packet(ASKS, rows)).ticks
     assert book(tick) == ([100.0, 99.0, 98.0], [98.0, 99.0, 100.0])

@@ -19,7 +19,7 @@ from tickmux.broker.fivepaisa.streaming.fivepaisa_mapping import FivepaisaCodec
 from tickmux.codec import Credentials, Decoded, Event
 from tickmux.instrument import Instrument
 from tickmux.simulator.fivepaisa import jwt
-from tickmux.tick import Depth, Mode, Tick, tick_fields
+from tickmux.tick import Depth, DepthLevel, Mode, Tick, tick_fields
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable
 
 
@@ -131,7 +131,9 @@ def test_prices_may_be_negative_and_quantities_may_not() -> None:
     tick = only(read(named(1143, "M", "D", **dict.fromkeys(FEED, -5))))
     prices = {"ltp", "open", "high", "low", "close", "avg_trade_price"}
     assert tick_fields(tick) == dict.fromkeys(prices, -5.0)
-    assert only(read(named(1143, "M", "D", Details=[level(-5, 1, 66)]))).depth == Depth([], [])
+    assert only(read(named(1143, "M", "D", Details=[level(-5, 1, 66), level(-6, -1, 66)]))).depth == Depth(
+        [DepthLevel(-5.0, 1, 3)], []
+    )
 
 
 def test_a_feed_object_of_price_quantity_and_time_alone_is_an_ltp_tick() -> None:
@@ -180,7 +182,7 @@ def level(price: Any, quantity: Any, flag: Any, orders: Any = 3) -> dict[str, An
 def test_a_book_is_sorted_whatever_its_order_and_empty_levels_are_dropped() -> None:
     details = [
         level(101.5, 1, 83), level(99.0, 2, 66), level(0, 5, 66), level(101.0, 3, 83, 0), level(99.5, 4, 66),
-        level(98.0, 0, 66), level(97.0, 9, 70), level(-1, 9, 83), level(None, 9, 83), "x", None, {},
+        level(98.0, 0, 66), level(97.0, 9, 70), level(-0.01, 9, 83), level(None, 9, 83), "x", None, {},
     ]  # fmt: skip
     tick = only(read(named(Details=details, TBidQ=6, TOffQ=0, LastRate=100.0)))
     assert (tick.mode, tick_fields(tick)) == (

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.vector_cases import load
+from support import wire_policy
 from tickmux.broker.fyers.streaming.fyers_mapping import depth_topic, quote_topic
 from tickmux.broker.fyers.streaming.hsm_codec import HsmCodec
 from tickmux.codec import Credentials, Decoded, Event
@@ -213,9 +214,9 @@ def test_a_price_that_goes_is_gone() -> None:
 
 def test_a_quantity_beyond_31_bits_is_unknown_and_a_price_may_be_negative() -> None:
     decoded = codec_of(CRUDE).decode(
-        frame(snapshot(1, "sf|mcx_fo|440939", quote(-3763, volume=-2, oi=-1, ltt=-4, average=-1)))
+        frame(snapshot(1, "sf|mcx_fo|440939", quote(-3763, volume=-2, oi=-1, ltt=-4, average=-5)))
     )
-    assert said(decoded) == [("CRUDEOIL19AUG25FUT", "QUOTE", {"ltp": -37.63, "avg_trade_price": -0.01})]
+    assert said(decoded) == [("CRUDEOIL19AUG25FUT", "QUOTE", {"ltp": -37.63, "avg_trade_price": -0.05})]
 
 
 def test_open_interest_of_a_share_means_nothing() -> None:
@@ -567,4 +568,4 @@ def test_prices_are_the_newest_values_of_their_own_topic(steps: list[tuple[int, 
         assert (tick.instrument, tick.mode) == (owners[key][0], Mode.QUOTE)
         for i, price in {0: tick.ltp, 19: tick.open, 14: tick.high, 13: tick.low, 20: tick.close}.items():
             raw = state[key].get(i, 0)
-            assert price == (raw / scales[key] if raw else None)
+            assert price == wire_policy.price(raw, scales[key])

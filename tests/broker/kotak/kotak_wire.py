@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from broker import vector_cases
+from support import wire_policy
 from tickmux.broker.kotak import BROKER
 from tickmux.broker.kotak.streaming.kotak_mapping import KotakCodec
 from tickmux.instrument import Instrument
@@ -131,13 +132,14 @@ def _tick(raw: bytes, divisors: Mapping[int, int]) -> dict[str, Any] | None:
     divisor = divisors.get(exchange_id, 100)
     tick: dict[str, Any] = {"symbol": instrument.symbol, "exchange": instrument.exchange, "mode": mode}
     for field, (offset, size, signed, meaning) in layout.items():
-        value: float = int.from_bytes(raw[offset : offset + size], "little", signed=signed)
+        value = int.from_bytes(raw[offset : offset + size], "little", signed=signed)
+        found: float | None = wire_policy.count(value)
         if meaning == "price":
-            value /= divisor
+            found = wire_policy.price(value, divisor, index=code == 7207)
         if meaning == "time":
-            value = value * 1000 if 0 < value < 253402300800 else 0
-        if value or not meaning:
-            tick[field] = value
+            found = wire_policy.seconds(value)
+        if found is not None:
+            tick[field] = found
     if mode == "DEPTH":
         rows = [raw[at : at + 16] for at in range(144, len(raw) - 15, 16)]
         buys = int.from_bytes(raw[89:93], "little")
@@ -164,14 +166,13 @@ def _levels(rows: list[bytes], divisor: int) -> list[dict[str, Any]]:
     found = []
     for raw in rows:
         price = int.from_bytes(raw[8:12], "little", signed=True)
-        if price:
-            found.append(
-                {
-                    "price": price / divisor,
-                    "quantity": int.from_bytes(raw[:8], "little", signed=True),
-                    "orders": int.from_bytes(raw[12:], "little", signed=True),
-                }
-            )
+        if (rupees := wire_policy.price(price, divisor)) is not None:
+            level = {
+                "price": rupees,
+                "quantity": wire_policy.count(int.from_bytes(raw[:8], "little", signed=True)),
+                "orders": wire_policy.count(int.from_bytes(raw[12:], "little", signed=True)),
+            }
+            found.append({name: value for name, value in level.items() if value is not None})
     return found
 
 

@@ -98,8 +98,8 @@ ITEMS = [
     ),
     Item(
         "5.2: prices of a mini touch line are unsigned, quantities have 64 bits",
-        [LOGIN, mini(11536, 3_000_000_000, quantity=5_000_000_000)],
-        [tick("TCS", "LTP", ltp=30_000_000.0, ltt=1000, last_trade_quantity=5_000_000_000)],
+        [LOGIN, mini(11536, 1_900_000_000, quantity=5_000_000_000)],
+        [tick("TCS", "LTP", ltp=19_000_000.0, ltt=1000, last_trade_quantity=5_000_000_000)],
     ),
     Item(
         "5.2: a picture of level 2 is a quote, whose rows are not used",

@@ -1,7 +1,6 @@
 """Broadcast packets by hand, and a slow second reading of a stream of them: from the specification's offsets, sharing
 no line with the codec, so that a test can hold every tick of any bytes against what the bytes say."""
 
-import math
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from broker import vector_cases
+from support import wire_policy
 from tickmux.broker.motilal import BROKER
 from tickmux.broker.motilal.streaming.motilal_mapping import MotilalCodec
 from tickmux.instrument import Instrument
@@ -110,13 +110,13 @@ class Said:
 
         def price(at: int) -> float:
             value = struct.unpack("<f", raw[10 + at : 14 + at])[0]
-            return round(value, places) if math.isfinite(value) else 0.0
+            return round(wire_policy.rupees(value, index=instrument.is_index) or 0.0, places)
 
-        def count(at: int, size: int = 4) -> int:
-            return int.from_bytes(raw[10 + at : 10 + at + size], "little")
+        def count(at: int, size: int = 4) -> int | None:
+            return wire_policy.count(int.from_bytes(raw[10 + at : 10 + at + size], "little"))
 
         raw_time = int.from_bytes(raw[5:9], "little", signed=True)
-        when = (raw_time + 315513000) * 1000 if raw_time > 0 else None
+        when = wire_policy.seconds(raw_time, 315513000)
         record["timestamp"] = when or record.get("timestamp")
         mode = "QUOTE"
         if kind == "A":
@@ -135,8 +135,9 @@ class Said:
             mode = "LTP"
         else:
             mode = "DEPTH"
-            record["buy"][kind] = {"price": price(0), "quantity": count(4), "orders": count(8, 2)}
-            record["sell"][kind] = {"price": price(10), "quantity": count(14), "orders": count(18, 2)}
+            for side, at in (("buy", 0), ("sell", 10)):
+                level = {"price": price(at), "quantity": count(at + 4), "orders": count(at + 8, 2)}
+                record[side][kind] = {name: value for name, value in level.items() if value is not None}
         tick = {"symbol": instrument.symbol, "exchange": instrument.exchange, "mode": mode}
         prices = ("ltp", "open", "high", "low", "close", "avg_trade_price", "upper_circuit", "lower_circuit")
         for field, value in record.items():

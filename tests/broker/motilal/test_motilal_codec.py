@@ -59,9 +59,9 @@ def test_commodities_may_be_negative_and_currency_has_four_decimals() -> None:
 
 
 def test_quantities_are_unsigned() -> None:
-    body = struct.pack("<fIIfI", 1.0, 2**32 - 1, 2**32 - 2, 1.0, 2**31)
+    body = struct.pack("<fIIfI", 1.0, 2**32 - 3, 2**32 - 2, 1.0, 2**31 + 1)
     (tick,) = codec().decode(packet("N", 55917, "A", body)).ticks
-    assert (tick.last_trade_quantity, tick.volume, tick.oi) == (2**32 - 1, 2**32 - 2, 2**31)
+    assert (tick.last_trade_quantity, tick.volume, tick.oi) == (2**32 - 3, 2**32 - 2, 2**31 + 1)
 
 
 def test_ticks_that_were_given_do_not_change_afterwards() -> None:

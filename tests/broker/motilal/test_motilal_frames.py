@@ -46,7 +46,7 @@ def traded(price: float, quantity: int = 1, oi: int = 0, at: int = NOON_MS) -> d
 
 LATER, LATER_MS = NOON + 7, NOON_MS + 7000
 STRANGER = packet("Z", 1, "A", b"")
-ALL_FIELDS = struct.pack("<fIIfI", 1.5, 2**32 - 1, 2**31, 2.25, 3_000_000_000)
+ALL_FIELDS = struct.pack("<fIIfI", 1.5, 2**32 - 2, 2**31 + 1, 2.25, 3_000_000_000)
 
 ITEMS = [
     Item(
@@ -61,19 +61,19 @@ ITEMS = [
     ),
     Item(
         "5: quantities and open interest are unsigned",
-        [packet("N", 55917, "A", ALL_FIELDS) + packet("M", 499095, "m", b"\xff" * 4)],
+        [packet("N", 55917, "A", ALL_FIELDS) + packet("M", 499095, "m", b"\xfe" + b"\xff" * 3)],
         [
             tick(
                 "NIFTY29DEC26FUT",
                 "QUOTE",
                 ltp=1.5,
-                last_trade_quantity=2**32 - 1,
-                volume=2**31,
+                last_trade_quantity=2**32 - 2,
+                volume=2**31 + 1,
                 avg_trade_price=2.25,
                 oi=3_000_000_000,
                 ltt=NOON_MS,
             ),
-            tick("CRUDEOIL18DEC26FUT", "QUOTE", oi=2**32 - 1),
+            tick("CRUDEOIL18DEC26FUT", "QUOTE", oi=2**32 - 2),
         ],
     ),
     Item(

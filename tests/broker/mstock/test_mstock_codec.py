@@ -119,8 +119,8 @@ def test_what_the_wire_cannot_name_is_refused(exchange: str, token: str) -> None
 @pytest.mark.parametrize("exchange", ["NSE", "NFO", "BSE", "BFO", "NSE_INDEX", "BSE_INDEX"])
 def test_prices_are_paise(exchange: str) -> None:
     subject = Instrument(symbol="X", exchange=exchange, token="77")
-    tick = only(codec(subject).decode(snap_frame(subject, prices=3_000_000_005)))
-    assert {tick.ltp, tick.open, tick.high, tick.low, tick.close, tick.avg_trade_price} == {30_000_000.05}
+    tick = only(codec(subject).decode(snap_frame(subject, prices=1_000_000_005)))
+    assert {tick.ltp, tick.open, tick.high, tick.low, tick.close, tick.avg_trade_price} == {10_000_000.05}
 
 
 def test_the_scale_of_currency_is_a_setting_and_applies_to_every_price() -> None:
@@ -226,7 +226,7 @@ def test_the_first_five_levels_buy_whatever_their_flags_say(flag: int) -> None:
 
 
 def test_a_level_needs_both_price_and_quantity() -> None:
-    book = level(1, 0, 1000) + level(1, 5, 0) + level(1, -5, 990) + level(1, 5, -980) + level(1, 5, 980) + bytes(100)
+    book = level(1, 0, 1000) + level(1, 5, 0) + level(1, -5, 990) + level(1, 5, -1) + level(1, 5, 980) + bytes(100)
     depth = only(codec(SBIN).decode(snap_frame(SBIN, book=book))).depth
     assert depth is not None
     assert [(each.price, each.quantity) for each in depth.buy] == [(9.8, 5)]

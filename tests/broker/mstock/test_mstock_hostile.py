@@ -1,12 +1,12 @@
 """m.Stock's codec against frames of any content: it says what the specification's table says, or nothing."""
 
-import math
 import struct
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from broker.mstock.mstock_frames import EVERYTHING, MOMENT, TYPES, codec, level
+from support import wire_policy
 from tickmux.codec import Decoded
 from tickmux.instrument import Instrument
 from tickmux.tick import tick_fields
@@ -66,16 +66,17 @@ def meaning(packet: bytes) -> tuple[Instrument, dict[str, object]] | None:
     fields: dict[str, object] = {}
 
     def price(name: str, at: int) -> None:
-        if integer(packet, at) > 0:
-            fields[name] = integer(packet, at) / 100
+        index = owner.is_index and "circuit" not in name
+        if (found := wire_policy.price(integer(packet, at), 100, wide=True, index=index)) is not None:
+            fields[name] = found
 
-    def quantity(name: str, value: int) -> None:
-        if value or not owner.is_index:
+    def quantity(name: str, value: int | None) -> None:
+        if value is not None and (value or not owner.is_index):
             fields[name] = value
 
     def moment(name: str, at: int) -> None:
-        value = (integer(packet, at, signed=False) + 315_532_800 - 19_800) * 1000
-        if integer(packet, at, signed=False) and value < 253_402_300_800_000:
+        value = wire_policy.seconds(integer(packet, at, signed=False), 315_532_800 - 19_800)
+        if value is not None:
             fields[name] = value
 
     price("ltp", 43)
@@ -84,12 +85,11 @@ def meaning(packet: bytes) -> tuple[Instrument, dict[str, object]] | None:
         if "ltp" not in fields:
             return None
     else:
-        quantity("last_trade_quantity", integer(packet, 51))
-        quantity("volume", integer(packet, 67))
+        quantity("last_trade_quantity", wire_policy.count(integer(packet, 51)))
+        quantity("volume", wire_policy.count(integer(packet, 67)))
         for name, at in (("total_buy_quantity", 75), ("total_sell_quantity", 83)):
             (total,) = struct.unpack("<d", packet[at : at + 8])
-            if math.isfinite(total) and abs(total) < 2**63:
-                quantity(name, int(total))
+            quantity(name, wire_policy.real_count(total))
         for name, at in (("avg_trade_price", 59), ("open", 91), ("high", 99), ("low", 107), ("close", 115)):
             price(name, at)
     if len(packet) == 379:
@@ -97,17 +97,18 @@ def meaning(packet: bytes) -> tuple[Instrument, dict[str, object]] | None:
         price("upper_circuit", 347)
         price("lower_circuit", 355)
         if owner.exchange in ("NFO", "BFO", "CDS"):
-            fields["oi"] = integer(packet, 131)
+            fields |= {"oi": oi} if (oi := wire_policy.count(integer(packet, 131))) is not None else {}
         if not owner.is_index:
             rows = [
                 {
-                    "price": integer(packet, at + 10) / 100,
+                    "price": wire_policy.price(integer(packet, at + 10), 100, wide=True),
                     "quantity": integer(packet, at + 2),
                     "orders": integer(packet, at + 18, 2, False),
                     "place": number,
                 }
                 for number, at in enumerate(range(147, 347, 20))
-                if integer(packet, at + 10) > 0 and integer(packet, at + 2) > 0
+                if wire_policy.price(integer(packet, at + 10), 100, wide=True) is not None
+                and wire_policy.count(integer(packet, at + 2))
             ]
             fields["depth"] = {
                 side: [

@@ -228,7 +228,7 @@ def test_unknown_items_are_left_out_and_the_others_of_a_batch_kept_in_order() ->
 
 def test_an_order_book_without_a_trade_has_its_levels_all_the_same() -> None:
     tick = only(
-        codec().decode(orderbook(70115, [(81230, 10, 0)], [(81235, 0, 3), (0, 5, 1), (-5, 5, 1), (81240, 7, 2)]))
+        codec().decode(orderbook(70115, [(81230, 10, 0)], [(81235, 0, 3), (0, 5, 1), (-1, 5, 1), (81240, 7, 2)]))
     )
     assert (tick.mode, tick_fields(tick)) == (
         Mode.DEPTH,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from support import wire_policy
 from tickmux.broker.paytm import BROKER
 from tickmux.broker.paytm.streaming.farewells import Farewells
 from tickmux.broker.paytm.streaming.paytm_adapter import PaytmAdapter
@@ -130,7 +131,7 @@ def test_floats_are_rupees_to_the_paisa() -> None:
         assert {tick.ltp, tick.open, tick.high, tick.low, tick.close, tick.avg_trade_price} == {price}
 
 
-@pytest.mark.parametrize("price", [0.0, -0.0, 0.004, -5.0, math.nan, math.inf, -math.inf, 1e-40])
+@pytest.mark.parametrize("price", [0.0, -0.0, 0.004, -0.01, 42949672.95, math.nan, math.inf, -math.inf, 1e-40])
 def test_what_is_no_price_is_absent_and_costs_nothing_else(price: float) -> None:
     book = level(5, 6, price, price) + level(7, 8, 99.5, 100.5)
     tick = only(codec(FUTURE).decode(full(44498, book, price=price)))
@@ -172,7 +173,8 @@ def test_the_time_of_an_index_is_its_update_and_only_a_full_packet_or_ltp_has_on
 def test_times_count_from_1980_on_an_indian_clock() -> None:
     tick = only(codec(ABB).decode(ltp(61, 13)))
     assert datetime.fromtimestamp((tick.ltt or 0) / 1000, UTC) == datetime(2026, 11, 23, 4, 45, 30, tzinfo=UTC)
-    assert only(codec(ABB).decode(ltp(61, 13, moment=2**32 - 1))).ltt == (2**32 - 1 + 315_513_000) * 1000
+    assert only(codec(ABB).decode(ltp(61, 13, moment=2**32 - 2))).ltt == (2**32 - 2 + 315_513_000) * 1000
+    assert only(codec(ABB).decode(ltp(61, 13, moment=2**32 - 1))).ltt is None
 
 
 def test_quantities_are_unsigned_and_zeros_are_real() -> None:
@@ -411,7 +413,8 @@ def meaning(packet: bytes) -> tuple[Instrument, dict[str, object]] | None:
 
     def rupees(at: int) -> float | None:
         (value,) = struct.unpack("<f", packet[at : at + 4])
-        return (round(value, 2) or None) if math.isfinite(value) and value > 0 else None
+        found = wire_policy.rupees(value, index=owner.is_index)  # type: ignore[union-attr]
+        return None if found is None else round(found, 2) or None
 
     token = number(5 if kind > 64 else 9)
     owner = next((e for e in EVERYTHING if e.is_index == (kind > 63) and int(e.token) == token), None)
@@ -421,25 +424,25 @@ def meaning(packet: bytes) -> tuple[Instrument, dict[str, object]] | None:
     moment = number(moment_at) if moment_at else 0
     fields: dict[str, object | None] = {
         "ltp": rupees(start + 1),
-        "timestamp" if owner.is_index else "ltt": (moment + 315_513_000) * 1000 if moment else None,
+        "timestamp" if owner.is_index else "ltt": wire_policy.seconds(moment, 315_513_000),
     }
     if kind in (62, 63):
         names = {"last_trade_quantity": 15, "volume": 23, "total_buy_quantity": 27, "total_sell_quantity": 31}
-        fields |= {name: number(at) for name, at in names.items()}
+        fields |= {name: wire_policy.count(number(at)) for name, at in names.items()}
         prices = {"avg_trade_price": 19, "open": 35, "close": 39, "high": 43, "low": 47}
         fields |= {name: rupees(start + at) for name, at in prices.items()}
     elif kind > 64:
         fields |= {name: rupees(at) for name, at in {"open": 11, "close": 15, "high": 19, "low": 23}.items()}
     if kind == 63:
-        fields["oi"] = number(67)
+        fields["oi"] = wire_policy.count(number(67))
         sides: dict[str, list[dict[str, object]]] = {"buy": [], "sell": []}
         for at in range(1, 101, 20):
             for side, quantity_at, orders_at, price_at in (("buy", 0, 8, 12), ("sell", 4, 10, 16)):
                 if price := rupees(at + price_at):
-                    entry: dict[str, object] = {
-                        "price": price,
-                        "quantity": int.from_bytes(packet[at + quantity_at : at + quantity_at + 4], "little"),
-                    }
+                    quantity = wire_policy.count(
+                        int.from_bytes(packet[at + quantity_at : at + quantity_at + 4], "little")
+                    )
+                    entry: dict[str, object] = {"price": price} | ({} if quantity is None else {"quantity": quantity})
                     orders = int.from_bytes(packet[at + orders_at : at + orders_at + 2], "little", signed=True)
                     sides[side].append(entry | ({"orders": orders} if orders >= 0 else {}))
         fields["depth"] = sides
@@ -489,5 +492,5 @@ def test_no_frame_makes_the_decoder_raise_or_remember(frame: bytes | str) -> Non
     assert not decoded.ticks or isinstance(frame, bytes)
     for tick in decoded.ticks:
         prices = [tick.ltp, tick.open, tick.high, tick.low, tick.close, tick.avg_trade_price]
-        assert all(price is None or (math.isfinite(price) and price > 0) for price in prices)
+        assert all(price is None or (price and abs(price) < 20_000_000) for price in prices)
     assert {name: value for name, value in vars(subject).items() if name != "_silent"} == kept

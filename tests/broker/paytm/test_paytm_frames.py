@@ -21,7 +21,7 @@ EXCHANGES = {row["symbol"]: row["exchange"] for row in INSTRUMENTS}
 CLOCK = 1_479_896_130
 """2026-11-23 10:15:30 in India, counted from 1980."""
 MOMENT = 1_795_409_130_000
-TOP = 2**32 - 1
+TOP = 2**32 - 2
 
 
 def tick(symbol: str, mode: str, exchange: str = "", **fields: Any) -> dict[str, Any]:

@@ -350,7 +350,7 @@ def test_all_names_of_the_depth_stream_are_understood(stream: str) -> None:
 
 
 def test_levels_that_are_none_are_left_out_and_no_side_has_more_than_five() -> None:
-    bad = [{"price": "0", "qty": "5"}, {"price": "1", "qty": "0"}, {"price": "-1", "qty": "5"}, "x"]
+    bad = [{"price": "0", "qty": "5"}, {"price": "1", "qty": "0"}, {"price": "-0.01", "qty": "5"}, "x"]
     tick = one(depth(bidValues=[*bad, {"price": "1", "qty": "2", "no": "0"}], askValues=[LEVEL] * 9))
     assert tick.depth is not None
     assert [(level.price, level.quantity, level.orders) for level in tick.depth.buy] == [(1.0, 2, None)]

@@ -7,23 +7,20 @@ Bounded: at most the fields of that table.
 from collections.abc import Mapping
 from typing import Any
 
+from tickmux.broker._wire_values import count, epoch_ms, rupees
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel, Mode, Tick
 
 LEVELS = 5
 
-_NO_PRICE = 42949672.95
-"""0xFFFFFFFF / 100: what stands where a market order waits before the open. It and all above it are no price."""
 _NO_NUMBER = 1e18
-_END_OF_TIME = 253_402_300_800
-"""Seconds of the year 10000: beyond it lies no time that a calendar can show."""
 _DAY, _IST_OFFSET = 86_400, 19_800
 _SLACK = 60
 """Seconds that a last trade may be ahead of the feed's time; one further ahead was yesterday's (5.6)."""
 
 
 # How a field is merged (the table of section 5.3); plain numbers, since they are compared for every field.
-_PRICE = 0  # neither nothing nor zero overwrites
+_PRICE = 0  # neither nothing nor zero overwrites; a sentinel takes the old value back
 _COUNT = 1  # zero overwrites
 _FEED_TIME = 2
 _TRADE_TIME = 3
@@ -64,12 +61,18 @@ _DEPTH_RULES: _Rules = {
 class ScripState:
     """The merged state of `instrument` on one channel; `mode` is that of the channel's ticks."""
 
-    __slots__ = ("_book", "_feed_time", "_fields", "_instrument", "_levels", "_mode", "_rules", "_trade_time")
+    __slots__ = (
+        "_book", "_feed_time", "_fields", "_instrument", "_is_index", "_levels", "_lost", "_mode", "_rules",
+        "_trade_time",
+    )  # fmt: skip
 
     def __init__(self, instrument: Instrument, mode: Mode) -> None:
         self._instrument = instrument
         self._mode = mode
-        if instrument.is_index:
+        self._lost: tuple[str, ...] = ()
+        """What was taken back since the last tick."""
+        self._is_index = instrument.is_index
+        if self._is_index:
             self._rules = _INDEX_RULES
         else:
             self._rules = _DEPTH_RULES if mode is Mode.DEPTH else _TOUCHLINE_RULES
@@ -89,34 +92,42 @@ class ScripState:
                 continue
             meaning, field = rule
             if meaning == _PRICE:
-                price = _number(value)
-                if price and -_NO_PRICE < price < _NO_PRICE:
-                    fields[field] = price
+                told = _number(value)
+                if told:
+                    price = rupees(told, self._is_index)
+                    if price is not None:
+                        fields[field] = price
+                    elif fields.pop(field, None) is not None:
+                        self._lost += (field,)
             elif meaning == _LEVEL_PRICE:
-                price = _number(value)
-                if price is not None:
-                    levels[field] = price
+                told = _number(value)
+                if told is not None:
+                    levels[field] = told
                     if field[0] == "b":
                         buy_changed = True
                     else:
                         sell_changed = True
             elif meaning == _LEVEL_COUNT:
-                count = _whole(value)
-                if count is not None:
-                    levels[field] = count
+                units = _whole(value)
+                if units is not None:
+                    levels[field] = units
                     if field[0] == "b":
                         buy_changed = True
                     else:
                         sell_changed = True
             elif meaning == _COUNT:
-                count = _whole(value)
-                if count is not None and count >= 0:
-                    fields[field] = count
+                units = _whole(value)
+                if units is None:
+                    continue
+                if (counted := count(units)) is not None:
+                    fields[field] = counted
+                elif fields.pop(field, None) is not None:
+                    self._lost += (field,)
             elif meaning == _FEED_TIME:
                 seconds = _whole(value)
-                if seconds is not None and 0 < seconds < _END_OF_TIME:
+                if seconds is not None and (moment := epoch_ms(seconds)) is not None:
                     self._feed_time = seconds
-                    fields[field] = seconds * 1000
+                    fields[field] = moment
                     time_changed = True
             else:
                 seconds = _time_of_day(value)
@@ -139,7 +150,8 @@ class ScripState:
         """The whole state, or None while it says neither a price nor a level (section 5.8)."""
         book, fields = self._book, self._fields
         if "ltp" in fields or (book is not None and (book.buy or book.sell)):
-            return Tick(instrument=self._instrument, mode=self._mode, depth=book, **fields)
+            lost, self._lost = self._lost, ()
+            return Tick(instrument=self._instrument, mode=self._mode, depth=book, taken_back=lost, **fields)
         return None
 
     def _date_last_trade(self) -> None:
@@ -166,10 +178,10 @@ def _book(levels: Mapping[str, float]) -> Depth | None:
 def _side(levels: Mapping[str, float], names: tuple[tuple[str, str, str], ...]) -> list[DepthLevel]:
     side = []
     for price_name, quantity_name, orders_name in names:
-        price, quantity = levels.get(price_name, 0.0), levels.get(quantity_name, 0)
-        if 0.0 < price < _NO_PRICE and quantity > 0:
+        price, quantity = rupees(levels.get(price_name, 0.0)), count(int(levels.get(quantity_name, 0)))
+        if price is not None and quantity:
             orders = levels.get(orders_name)
-            side.append(DepthLevel(price, int(quantity), None if orders is None else int(orders)))
+            side.append(DepthLevel(price, quantity, None if orders is None else count(int(orders))))
     return side
 
 

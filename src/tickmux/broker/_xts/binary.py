@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
 
+from tickmux.broker._wire_values import price as whole_price
 from tickmux.broker._xts.messages import (
     DEPTH,
     OPEN_INTEREST,
@@ -174,7 +175,7 @@ def _levels(rows: bytes, layout: _Layout, key: Key) -> Sequence[Level]:
     found = layout.row.iter_unpack(rows)
     if layout.whole_prices:
         divisor = _DIVISORS.get(key[0], 100)
-        return [(price(raw / divisor), quantity(size), quantity(orders)) for size, raw, orders in found]
+        return [(whole_price(raw, divisor), quantity(size), quantity(orders)) for size, raw, orders in found]
     return [(price(raw), quantity(size), quantity(orders)) for size, raw, orders in found]
 
 
@@ -184,10 +185,10 @@ def _tail(body: bytes, layout: _Layout, key: Key, wants_time: bool) -> Fields:
     fields: dict[str, float | int] = {}
     if wants_time and (updated := epoch_ms(update_time)) is not None:
         fields["timestamp"] = updated
-    if (last := price(last_price / divisor)) is not None:
+    if (last := whole_price(last_price, divisor) if layout.whole_prices else price(last_price)) is not None:
         fields["ltp"] = last
     for (name, convert), raw in zip(_TAIL_FIELDS, values, strict=True):
-        value = convert(raw / divisor) if convert is price and divisor != 1 else convert(raw)
+        value = whole_price(raw, divisor) if convert is price and layout.whole_prices else convert(raw)
         if value is not None:
             fields[name] = value
     return fields

@@ -4,6 +4,7 @@ State is kept for each code of each subscribed instrument, so it is bounded by w
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tickmux.broker._xts.messages import (
     DEPTH,
@@ -23,6 +24,7 @@ _MODES = {LTP: Mode.LTP, QUOTE: Mode.QUOTE, DEPTH: Mode.DEPTH}
 _UPPER, _LOWER = (88, 110), (87, 111)
 """Property numbers: the price range, else the execution band."""
 _USED_PROPERTIES = frozenset((*_UPPER, *_LOWER))
+_NO_BOOK: Mapping[type, Mapping[str, Any]] = {Full: {"bids": None, "asks": None}, Change: {"bids": (), "asks": ()}}
 _PADDING: Level = (None, None, None)
 
 
@@ -45,7 +47,7 @@ class _Said:
 class InstrumentState:
     """One instrument in one session."""
 
-    __slots__ = ("_codes", "_extra", "_properties", "_retired", "instrument")
+    __slots__ = ("_codes", "_extra", "_lost", "_properties", "_retired", "instrument")
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
@@ -54,6 +56,8 @@ class InstrumentState:
         """Open interest and circuit limits, which join every QUOTE and DEPTH tick."""
         self._properties: dict[int, float] = {}
         self._retired: set[int] = set()
+        self._lost: tuple[str, ...] = ()
+        """What full messages no longer have a value for, since the last tick."""
 
     def change(self, old: int, new: int) -> None:
         """The subscription moves from one code to another: what still comes of the old one is no longer taken,
@@ -80,12 +84,17 @@ class InstrumentState:
         if message.code in self._retired:
             return None
         fields: Mapping[str, float | int] = message.fields
-        if self.instrument.is_index:  # an index is not traded: its quantities of 0 say nothing
-            fields = {name: value for name, value in fields.items() if value}
+        if self.instrument.is_index:
+            # An index is not traded: its quantities of 0 say nothing. It is never negative and has no book.
+            fields = {name: value for name, value in fields.items() if value > 0}
+            message = message._replace(**_NO_BOOK[type(message)])
         if message.code == OPEN_INTEREST:
             return self._open_interest(fields)
         if isinstance(message, Full):
+            before = self._codes.get(message.code)
             said = self._codes[message.code] = _Said(dict(fields), message.bids, message.asks)
+            if before is not None and (lost := before.fields.keys() - fields.keys()):
+                self._lost += tuple(sorted(lost))
         else:
             said = self._codes.setdefault(message.code, _Said({}))
             said.fields.update(fields)
@@ -129,6 +138,8 @@ class InstrumentState:
         if mode is not Mode.LTP:
             for name, value in self._extra.items():
                 setattr(tick, name, value)
+        if self._lost:
+            tick.taken_back, self._lost = tuple(n for n in self._lost if getattr(tick, n) is None), ()
         return tick
 
 

@@ -7,6 +7,8 @@ like those of a `Tick`.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from tickmux.broker._wire_values import count, rupees
+
 LTP, QUOTE, DEPTH, OPEN_INTEREST = 1512, 1501, 1502, 1510
 CODES = frozenset({LTP, QUOTE, DEPTH, OPEN_INTEREST})
 
@@ -89,7 +91,7 @@ def number(value: object) -> float | int | None:
 def price(value: object) -> float | None:
     """Rupees. Negative prices are values, 0 is none."""
     found = number(value)
-    return float(found) if found and -_MOST < found < _MOST else None
+    return rupees(float(found)) if found and -_MOST < found < _MOST else None
 
 
 def quantity(value: object) -> int | None:
@@ -98,7 +100,7 @@ def quantity(value: object) -> int | None:
     if found is None or not 0 <= found < _MOST_UNITS:
         return None
     whole = int(found)
-    return whole if whole == found else None
+    return count(whole) if whole == found else None
 
 
 def epoch_ms(value: object) -> int | None:

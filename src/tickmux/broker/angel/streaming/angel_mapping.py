@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from tickmux.broker._wire_values import PLAIN, count, epoch_ms, float_count, moment_ms, price, short_count, wide_price
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
 
 EXCHANGE_TYPES = {
     "NSE": 1,
@@ -51,9 +52,7 @@ _DEPTH20_LEVEL = struct.Struct("<iiH")  # quantity, price, orders
 
 _SECONDS_END = 10**11
 """A last trade time above it is milliseconds already."""
-_END_OF_TIME = 253_402_300_800_000
-"""Milliseconds of the year 10000: beyond it lies no time that a calendar can show."""
-_WHOLE_LIMIT = float(1 << 63)
+_PRICES = ("ltp", "open", "high", "low", "close", "avg_trade_price")
 
 _REMEMBERED = 256
 _DEAD_SESSION = frozenset({"AG8001", "AG8002", "AG8003"})
@@ -139,9 +138,10 @@ class AngelCodec(FeedCodec):
         divisor = _DIVISORS[frame[1]]  # wire_key lets no other exchange type in
         if mode == _LTP:
             stamp, last = _read_ltp(frame, 35)
-            if not last:
+            ltp = wide_price(last, divisor, instrument.is_index)
+            if ltp is None:
                 return Decoded()
-            tick = Tick(instrument=instrument, mode=Mode.LTP, ltp=last / divisor, timestamp=_time(stamp))
+            tick = Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, timestamp=moment_ms(stamp))
         elif mode == _DEPTH20:
             if frame[1] != _NSE_CASH or instrument.exchange in _INDEX_EXCHANGES:
                 return Decoded(unknown=1)  # there is no such book (section 4)
@@ -186,29 +186,31 @@ def _request(correlation: str, action: int, instruments: Sequence[Instrument], k
 def _tradable_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
     """Modes 2 and 3: quantities of 0 are real, prices and times of 0 are none (section 6)."""
     stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(frame, 35)
+    prices = _prices((last, open_, high, low, close, average), divisor)
     tick = Tick(
         instrument=instrument,
         mode=Mode.QUOTE,
-        ltp=last / divisor if last else None,
-        timestamp=_time(stamp),
-        last_trade_quantity=quantity,
-        avg_trade_price=average / divisor if average else None,
-        volume=volume,
-        total_buy_quantity=_whole(buy),
-        total_sell_quantity=_whole(sell),
-        open=open_ / divisor if open_ else None,
-        high=high / divisor if high else None,
-        low=low / divisor if low else None,
-        close=close / divisor if close else None,
+        ltp=prices[0],
+        timestamp=moment_ms(stamp),
+        last_trade_quantity=count(quantity),
+        avg_trade_price=prices[5],
+        volume=count(volume),
+        total_buy_quantity=float_count(buy),
+        total_sell_quantity=float_count(sell),
+        open=prices[1],
+        high=prices[2],
+        low=prices[3],
+        close=prices[4],
+        taken_back=without_value(_PRICES, prices) if None in prices else (),
     )
     if frame[0] == _SNAP_QUOTE:
         traded, oi = _read_times(frame, 123)
         upper, lower = _read_circuits(frame, 347)
         tick.mode = Mode.DEPTH
         tick.ltt = _trade_time(traded)
-        tick.oi = oi if instrument.exchange in _OI_EXCHANGES else None
-        tick.upper_circuit = upper / divisor if upper else None
-        tick.lower_circuit = lower / divisor if lower else None
+        tick.oi = count(oi) if instrument.exchange in _OI_EXCHANGES else None
+        tick.upper_circuit = wide_price(upper, divisor)
+        tick.lower_circuit = wide_price(lower, divisor)
         tick.depth = _best_five(frame[147:347], divisor)
     return tick
 
@@ -216,26 +218,28 @@ def _tradable_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
 def _index_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
     """Modes 2 and 3 of an index: it has no book, and nothing of it is 0."""
     stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(frame, 35)
+    prices = _prices((last, open_, high, low, close, average), divisor, is_index=True)
     tick = Tick(
         instrument=instrument,
         mode=Mode.QUOTE,
-        ltp=last / divisor if last else None,
-        timestamp=_time(stamp),
-        last_trade_quantity=quantity or None,
-        avg_trade_price=average / divisor if average else None,
-        volume=volume or None,
-        total_buy_quantity=_whole(buy) or None,
-        total_sell_quantity=_whole(sell) or None,
-        open=open_ / divisor if open_ else None,
-        high=high / divisor if high else None,
-        low=low / divisor if low else None,
-        close=close / divisor if close else None,
+        ltp=prices[0],
+        timestamp=moment_ms(stamp),
+        last_trade_quantity=count(quantity) or None,
+        avg_trade_price=prices[5],
+        volume=count(volume) or None,
+        total_buy_quantity=float_count(buy) or None,
+        total_sell_quantity=float_count(sell) or None,
+        open=prices[1],
+        high=prices[2],
+        low=prices[3],
+        close=prices[4],
+        taken_back=without_value(_PRICES, prices) if None in prices else (),
     )
     if frame[0] == _SNAP_QUOTE:
         upper, lower = _read_circuits(frame, 347)
         tick.ltt = _trade_time(_read_stamp(frame, 123)[0])
-        tick.upper_circuit = upper / divisor if upper else None
-        tick.lower_circuit = lower / divisor if lower else None
+        tick.upper_circuit = wide_price(upper, divisor)
+        tick.lower_circuit = wide_price(lower, divisor)
     return tick
 
 
@@ -244,16 +248,16 @@ def _depth20_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
     return Tick(
         instrument=instrument,
         mode=Mode.DEPTH,
-        timestamp=_time(_read_stamp(frame, 27)[0]),
+        timestamp=moment_ms(_read_stamp(frame, 27)[0]),
         depth=Depth(buy=_side(frame[43:243], divisor), sell=_side(frame[243:443], divisor)),
     )
 
 
 def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
     return [
-        DepthLevel(price / divisor, quantity, orders)
-        for quantity, price, orders in _DEPTH20_LEVEL.iter_unpack(raw)
-        if price and quantity > 0
+        DepthLevel(value, quantity, short_count(orders))
+        for quantity, paise, orders in _DEPTH20_LEVEL.iter_unpack(raw)
+        if count(quantity) and (value := price(paise, divisor)) is not None
     ]
 
 
@@ -264,24 +268,20 @@ def _best_five(raw: bytes, divisor: int) -> Depth:
     by_place = all(level[0] == first for level in levels)
     buy: list[DepthLevel] = []
     sell: list[DepthLevel] = []
-    for place, (flag, quantity, price, orders) in enumerate(levels):
-        if price and quantity > 0:
+    for place, (flag, quantity, raw_price, orders) in enumerate(levels):
+        value = raw_price / divisor if 0 < raw_price < PLAIN else wide_price(raw_price, divisor)
+        if value is not None and (0 < quantity < PLAIN or count(quantity)):
             side = int(place < 5) if by_place else flag
             if side == 1:
-                buy.append(DepthLevel(price / divisor, quantity, orders))
+                buy.append(DepthLevel(value, quantity, short_count(orders)))
             elif side == 0:
-                sell.append(DepthLevel(price / divisor, quantity, orders))
+                sell.append(DepthLevel(value, quantity, short_count(orders)))
     return Depth(buy, sell)
 
 
-def _time(milliseconds: int) -> int | None:
-    return milliseconds if 0 < milliseconds < _END_OF_TIME else None
-
-
 def _trade_time(value: int) -> int | None:
-    return _time(value if value > _SECONDS_END else value * 1000)
+    return moment_ms(value) if value > _SECONDS_END else epoch_ms(value)
 
 
-def _whole(quantity: float) -> int | None:
-    """A quantity that the wire writes as a double; None for what is no number (NaN compares false)."""
-    return int(quantity) if -_WHOLE_LIMIT < quantity < _WHOLE_LIMIT else None
+def _prices(raw: Sequence[int], divisor: int, *, is_index: bool = False) -> tuple[float | None, ...]:
+    return tuple([each / divisor if 0 < each < PLAIN else wide_price(each, divisor, is_index) for each in raw])

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Hashable, Sequence
 from operator import attrgetter
 
+from tickmux.broker._wire_values import count, rupees
 from tickmux.broker.dhan.streaming.standing import Standing
 from tickmux.broker.dhan.streaming.wire import LATE_UNSUBSCRIBE, DhanCodec, malformed, request_frames
 from tickmux.codec import Decoded, Frame
@@ -21,7 +22,6 @@ _U16 = struct.Struct("<H").unpack_from
 
 _HEADER_SIZE = 12
 _BIDS, _ASKS, _DISCONNECT = 41, 51, 50
-_INFINITY = float("inf")
 _price_of = attrgetter("price")
 
 
@@ -126,9 +126,9 @@ class DepthCodec(DhanCodec):
 
 def _side(rows: bytes, *, falling: bool) -> list[DepthLevel]:
     side = [
-        DepthLevel(rounded, quantity, orders)
+        DepthLevel(rounded, quantity, count(orders))
         for price, quantity, orders in _ROW.iter_unpack(rows)
-        if quantity and 0.0 < (rounded := round(price, 4)) < _INFINITY
+        if count(quantity) and rupees(price) is not None and (rounded := round(price, 4))
     ]
     side.sort(key=_price_of, reverse=falling)
     return side

@@ -12,11 +12,12 @@ from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from typing import ClassVar
 
+from tickmux.broker._wire_values import DEAREST, count, epoch_ms, rupees, short_count
 from tickmux.broker.dhan.streaming.standing import Standing
 from tickmux.broker.dhan.streaming.wire import DERIVATIVES, DhanCodec, malformed
 from tickmux.codec import Decoded, Event, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
 
 # Little-endian; offsets are those of the specification.
 _HEADER = struct.Struct("<BHBI").unpack_from  # code, length, segment, security id
@@ -39,7 +40,7 @@ _PATIENCE = 7
 """Heartbeats without a deep book before five levels take its place: one is five seconds, the first may be short."""
 
 _CURRENCY = frozenset({"CDS", "BCD"})
-_INFINITY = float("inf")
+_PRICES = ("ltp", "open", "high", "low", "avg_trade_price")
 
 
 class _Market:
@@ -48,12 +49,15 @@ class _Market:
     Each takes the message and the packet's offset, and returns a new tick or None.
     """
 
-    __slots__ = ("close", "decimals", "has_oi", "instrument", "ist_shift", "last", "oi")
+    __slots__ = ("close", "decimals", "has_oi", "instrument", "is_index", "ist_shift", "last", "oi", "plain")
 
     def __init__(self, instrument: Instrument, ist_shift: int) -> None:
         self.instrument = instrument
         self.decimals = 4 if instrument.exchange in _CURRENCY else 2
         self.has_oi = instrument.exchange in DERIVATIVES
+        self.is_index = instrument.is_index
+        self.plain = 200.0 if instrument.exchange in _CURRENCY else DEAREST
+        """Rupees below which there is no sentinel."""
         self.ist_shift = ist_shift
         self.last: Tick | None = None
         self.close: float | None = None
@@ -71,45 +75,47 @@ class _Market:
 
     def quote(self, frame: bytes, at: int) -> Tick:
         last, quantity, traded, average, volume, sell, buy, open_, _, high, low = _QUOTE(frame, at + _PAYLOAD)
-        price = self._price
+        prices = self._prices(last, open_, high, low, average)
         self.last = tick = Tick(
             instrument=self.instrument,
             mode=Mode.QUOTE,
-            ltp=price(last),
+            ltp=prices[0],
             ltt=self._time(traded),
-            open=price(open_),
-            high=price(high),
-            low=price(low),
+            open=prices[1],
+            high=prices[2],
+            low=prices[3],
             close=self.close,  # never the packet's own: that is today's, 0 until the evening
-            volume=volume,
-            last_trade_quantity=quantity,
-            avg_trade_price=price(average),
-            total_buy_quantity=buy,
-            total_sell_quantity=sell,
+            volume=count(volume),
+            last_trade_quantity=short_count(quantity),
+            avg_trade_price=prices[4],
+            total_buy_quantity=count(buy),
+            total_sell_quantity=count(sell),
             oi=self.oi,
+            taken_back=without_value(_PRICES, prices) if None in prices else (),
         )
         return tick
 
     def full(self, frame: bytes, at: int) -> Tick:
         last, quantity, traded, average, volume, sell, buy, oi, open_, _, high, low = _FULL(frame, at + _PAYLOAD)
         if self.has_oi:
-            self.oi = oi
-        price = self._price
+            self.oi = count(oi)
+        prices = self._prices(last, open_, high, low, average)
         self.last = tick = Tick(
             instrument=self.instrument,
             mode=Mode.DEPTH,
-            ltp=price(last),
+            ltp=prices[0],
             ltt=self._time(traded),
-            open=price(open_),
-            high=price(high),
-            low=price(low),
+            open=prices[1],
+            high=prices[2],
+            low=prices[3],
             close=self.close,
-            volume=volume,
-            last_trade_quantity=quantity,
-            avg_trade_price=price(average),
-            total_buy_quantity=buy,
-            total_sell_quantity=sell,
+            volume=count(volume),
+            last_trade_quantity=short_count(quantity),
+            avg_trade_price=prices[4],
+            total_buy_quantity=count(buy),
+            total_sell_quantity=count(sell),
             oi=self.oi,
+            taken_back=without_value(_PRICES, prices) if None in prices else (),
             depth=self._depth(frame[at + _LEVELS : at + _FULL_SIZE]),
         )
         return tick
@@ -128,29 +134,36 @@ class _Market:
     def open_interest(self, frame: bytes, at: int) -> Tick | None:
         if not self.has_oi:
             return None
-        self.oi = _U32(frame, at + _PAYLOAD)[0]
+        self.oi = count(_U32(frame, at + _PAYLOAD)[0])
         if self.last is None or self.last.mode is Mode.LTP:
             return None
         self.last = tick = copy(self.last)
         tick.oi = self.oi
+        if self.oi is None:
+            tick.taken_back += ("oi",)
         return tick
 
     def _price(self, raw: float) -> float | None:
-        """The rupees that a float32 stands for; None for 0, for -0.01 and what else is no price."""
-        price = round(raw, self.decimals)
-        return price if 0.0 < price < _INFINITY else None
+        """The rupees that a float32 stands for; None for what is no price."""
+        value = rupees(raw, self.is_index)
+        return None if value is None else round(value, self.decimals) or None
+
+    def _prices(self, *raw: float) -> tuple[float | None, ...]:
+        """In the order of `_PRICES`."""
+        decimals, plain = self.decimals, self.plain
+        return tuple([round(each, decimals) if 0.01 <= each < plain else self._price(each) for each in raw])
 
     def _time(self, seconds: int) -> int | None:
-        return (seconds - self.ist_shift) * 1000 if seconds > self.ist_shift else None
+        return epoch_ms(seconds, -self.ist_shift)
 
     def _depth(self, rows: bytes) -> Depth:
         buy: list[DepthLevel] = []
         sell: list[DepthLevel] = []
         for bid_quantity, ask_quantity, bid_orders, ask_orders, bid, ask in _LEVEL.iter_unpack(rows):
-            if bid_quantity and (price := self._price(bid)) is not None:
-                buy.append(DepthLevel(price, bid_quantity, bid_orders))
-            if ask_quantity and (price := self._price(ask)) is not None:
-                sell.append(DepthLevel(price, ask_quantity, ask_orders))
+            if count(bid_quantity) and (price := self._price(bid)) is not None:
+                buy.append(DepthLevel(price, bid_quantity, short_count(bid_orders)))
+            if count(ask_quantity) and (price := self._price(ask)) is not None:
+                sell.append(DepthLevel(price, ask_quantity, short_count(ask_orders)))
         return Depth(buy, sell)
 
 

@@ -6,13 +6,12 @@ A frame never resets the state: it always merges, field by field, and the book l
 from collections.abc import Mapping
 from typing import Any
 
+from tickmux.broker._wire_values import epoch_ms, float_count, rupees
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel, Mode, Tick
 
 _NO_NUMBER = 9.2e18
 """The feed writes 2^63, sometimes rounded by a float, where it has no number."""
-_END_OF_TIME = 253_402_300_800
-"""Seconds of the year 10000: beyond it lies no time that a calendar can show."""
 _LEVELS = 5
 
 _PRICES = {
@@ -42,7 +41,7 @@ _Levels = list[dict[str, float]]
 class MarketState:
     """The merged state of `instrument`."""
 
-    __slots__ = ("_book", "_buy", "_fields", "_had_book", "_instrument", "_second_choice", "_sell")
+    __slots__ = ("_book", "_buy", "_fields", "_had_book", "_instrument", "_lost", "_second_choice", "_sell")
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
@@ -53,35 +52,45 @@ class MarketState:
         self._sell: _Levels = [{} for _ in range(_LEVELS)]
         self._book: Depth | None = None
         self._had_book = False
+        self._lost: tuple[str, ...] = ()
+        """What was taken back since the last tick."""
 
     def merge(self, frame: Mapping[str, Any]) -> None:
         """Takes in what the frame carries; all else keeps its value."""
         fields = self._fields
         for name, value in frame.items():
             if name in _PRICES:
-                price = _rupees(value)
-                if price:
-                    fields[_PRICES[name]] = price
+                paise = _number(value)
+                if paise:
+                    self._take(_PRICES[name], _rupees(paise, self._instrument.is_index))
             elif name in _COUNTS:
-                count = _count(value)
-                if count is not None:
-                    fields[_COUNTS[name]] = count
+                units = _number(value)
+                if units is not None:
+                    self._take(_COUNTS[name], float_count(units))
             elif name in _TIMES:
                 seconds = _number(value)
-                if seconds is not None and 1 <= seconds < _END_OF_TIME:
-                    fields[_TIMES[name]] = int(seconds) * 1000
+                if seconds is not None and (moment := epoch_ms(int(seconds))) is not None:
+                    fields[_TIMES[name]] = moment
             elif name in ("best_buy", "best_sell"):
                 if isinstance(value, list):
                     _merge_levels(self._buy if name == "best_buy" else self._sell, value)
                     self._book = None
             elif name == "close_price":
-                price = _rupees(value)
-                if price:
+                paise = _number(value)
+                price = _rupees(paise, self._instrument.is_index) if paise else None
+                if price is not None:
                     self._second_choice["close"] = price
             elif name == "i_total_open_interest" and self._instrument.exchange in _TOTAL_OI_EXCHANGES:
-                count = _count(value)
-                if count is not None:
-                    self._second_choice["oi"] = count
+                units = _number(value)
+                if units is not None and (total := float_count(units)) is not None:
+                    self._second_choice["oi"] = total
+
+    def _take(self, field: str, value: float | None) -> None:
+        """A value that was told; one that means none takes the old one back."""
+        if value is not None:
+            self._fields[field] = value
+        elif self._fields.pop(field, None) is not None:
+            self._lost += (field,)
 
     def tick(self) -> Tick | None:
         """The whole state, or None while it says neither a price nor a level (section 5.5)."""
@@ -89,14 +98,15 @@ class MarketState:
         if book is None:
             book = self._book = Depth(_side(self._buy), _side(self._sell))
         fields = {**self._second_choice, **self._fields}
+        lost = tuple(name for name in self._lost if name not in fields)
         if book.buy or book.sell:
-            self._had_book = True
-            return Tick(instrument=self._instrument, mode=Mode.DEPTH, depth=book, **fields)
+            self._had_book, self._lost = True, ()
+            return Tick(instrument=self._instrument, mode=Mode.DEPTH, depth=book, taken_back=lost, **fields)
         if "ltp" not in fields:
             return None
-        return Tick(
-            instrument=self._instrument, mode=Mode.QUOTE, taken_back=("depth",) if self._had_book else (), **fields
-        )
+        self._lost = ()
+        gone = (*lost, "depth") if self._had_book else lost
+        return Tick(instrument=self._instrument, mode=Mode.QUOTE, taken_back=gone, **fields)
 
 
 def _merge_levels(levels: _Levels, changes: list[Any]) -> None:
@@ -112,21 +122,15 @@ def _merge_levels(levels: _Levels, changes: list[Any]) -> None:
 def _side(levels: _Levels) -> list[DepthLevel]:
     side = []
     for level in levels:
-        price, quantity = round(level.get("price", 0.0) / 100, 6), int(level.get("quantity", 0))
-        if price > 0 and quantity > 0:
+        price, quantity = _rupees(level.get("price", 0.0)), float_count(level.get("quantity", 0))
+        if price is not None and quantity:
             orders = level.get("orders")
-            side.append(DepthLevel(price, quantity, None if orders is None else int(orders)))
+            side.append(DepthLevel(price, quantity, None if orders is None else float_count(orders)))
     return side
 
 
-def _rupees(value: object) -> float | None:
-    paise = _number(value)
-    return None if paise is None else round(paise / 100, 6)
-
-
-def _count(value: object) -> int | None:
-    count = _number(value)
-    return None if count is None or count < 0 else int(count)
+def _rupees(paise: float, is_index: bool = False) -> float | None:
+    return rupees(round(paise / 100, 6), is_index)
 
 
 def _number(value: object) -> float | None:

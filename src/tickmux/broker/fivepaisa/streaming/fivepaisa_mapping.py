@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from tickmux.broker._noren.unanswered import Unanswered, report_silence
+from tickmux.broker._wire_values import float_count, rupees
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel, Mode, Tick
@@ -39,7 +40,7 @@ _METHODS = {
 """Kind -> the broker's methods. A depth frame holds no last price, so the feed stands beside it."""
 _MOST_IN_A_FRAME = 50
 
-_LARGEST_PRICE, _LARGEST_COUNT = 1e12, 9e15
+_LARGEST = 1e15
 _LAST_MOMENT = 253_402_300_800_000
 """Epoch milliseconds of the year 10000."""
 _DATE = re.compile(r"/Date\(([0-9]{1,15})(?:[+-][0-9]{4})?\)/")
@@ -193,7 +194,8 @@ class FivepaisaCodec(FeedCodec):
 
 def _feed_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
     get = fields.get
-    ltp = _price(get("LastRate"))
+    index = instrument.is_index
+    ltp = _price(get("LastRate"), index)
     if ltp is None:
         return None
     tick = Tick(
@@ -201,10 +203,10 @@ def _feed_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
         mode=Mode.QUOTE,
         ltp=ltp,
         timestamp=_date(get("TickDt")),
-        open=_price(get("OpenRate")),
-        high=_price(get("High")),
-        low=_price(get("Low")),
-        close=_price(get("PClose")),
+        open=_price(get("OpenRate"), index),
+        high=_price(get("High"), index),
+        low=_price(get("Low"), index),
+        close=_price(get("PClose"), index),
         volume=_count(get("TotalQty")),
         last_trade_quantity=_count(get("LastQty")),
         avg_trade_price=_price(get("AvgRate")),
@@ -214,7 +216,16 @@ def _feed_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
     quote = (tick.open, tick.high, tick.low, tick.close, tick.volume, tick.avg_trade_price)
     if quote == _NO_QUOTE and tick.total_buy_quantity is tick.total_sell_quantity is None:
         tick.mode = Mode.LTP
+    tick.taken_back = tuple(name for key, name in _TOLD.items() if getattr(tick, name) is None and get(key))
     return tick
+
+
+_TOLD = {
+    "OpenRate": "open", "High": "high", "Low": "low", "PClose": "close", "TotalQty": "volume",
+    "LastQty": "last_trade_quantity", "AvgRate": "avg_trade_price", "TBidQ": "total_buy_quantity",
+    "TOffQ": "total_sell_quantity",
+}  # fmt: skip
+"""A number in one of these that is neither a value nor 0 takes the old value back; 0 is what 5paisa does not know."""
 
 
 def _depth_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
@@ -229,7 +240,7 @@ def _depth_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
             continue
         flag, price, quantity = row.get("BbBuySellFlag"), _price(row.get("Price")), _count(row.get("Quantity"))
         side = buy if flag in _BUY else sell if flag in _SELL else None
-        if side is not None and price is not None and price > 0 and quantity is not None:
+        if side is not None and price is not None and quantity is not None:
             side.append(DepthLevel(price, quantity, _count(row.get("NumberOfOrders"))))
     buy.sort(key=_price_of, reverse=True)
     sell.sort(key=_price_of)
@@ -243,16 +254,16 @@ def _depth_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
     )
 
 
-def _price(raw: object) -> float | None:
-    """Rupees, which may be negative on a commodity; zero, and what is no number, is no value."""
-    if isinstance(raw, float | int) and not isinstance(raw, bool) and -_LARGEST_PRICE < raw < _LARGEST_PRICE:
-        return float(raw) or None
+def _price(raw: object, is_index: bool = False) -> float | None:
+    """Rupees; zero, and what is no number, is no value."""
+    if isinstance(raw, float | int) and not isinstance(raw, bool) and -_LARGEST < raw < _LARGEST:
+        return rupees(float(raw), is_index)
     return None
 
 
 def _count(raw: object) -> int | None:
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and 1 <= raw < _LARGEST_COUNT:
-        return int(raw)
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        return float_count(raw) or None
     return None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from tickmux.broker._wire_values import PLAIN, count, epoch_ms, price
 from tickmux.broker.fyers.streaming.index_names import index_name
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel
@@ -52,19 +53,24 @@ def depth_topic(quote: str) -> str:
 
 
 def _price(raw: int, divisor: int) -> Value:
-    return raw / divisor if raw else None
+    return raw / divisor if 0 < raw < PLAIN else price(raw, divisor)
+
+
+def _index_price(raw: int, divisor: int) -> Value:
+    return raw / divisor if 0 < raw < PLAIN else price(raw, divisor, True)
 
 
 def _limit(raw: int, divisor: int) -> Value:
-    return raw / divisor if raw > 0 else None
+    """A circuit limit, which counts only when it is positive (section 6)."""
+    return _price(raw, divisor) if raw > 0 else None
 
 
 def _seconds(raw: int, divisor: int) -> Value:
-    return raw * 1000 if raw > 0 else None
+    return epoch_ms(raw)
 
 
 def _quantity(raw: int, divisor: int) -> Value:
-    return raw if raw >= 0 else None  # 32 bits overflowed: the true number is unknown
+    return count(raw)  # none where 32 bits overflowed: the true number is unknown
 
 
 class Field(NamedTuple):
@@ -74,10 +80,8 @@ class Field(NamedTuple):
     convert: Callable[[int, int], Value]
 
 
-_LTP = Field("ltp", _price)
-
 QUOTE_LAYOUT: tuple[Field | None, ...] = (
-    _LTP,
+    Field("ltp", _price),
     Field("volume", _quantity),
     Field("ltt", _seconds),
     Field("timestamp", _seconds),
@@ -102,12 +106,12 @@ QUOTE_LAYOUT: tuple[Field | None, ...] = (
 CASH_LAYOUT = tuple(None if field and field.name == "oi" else field for field in QUOTE_LAYOUT)
 """Open interest of a cash instrument means nothing."""
 INDEX_LAYOUT: tuple[Field | None, ...] = (
-    _LTP,
-    Field("close", _price),
+    Field("ltp", _index_price),
+    Field("close", _index_price),
     Field("timestamp", _seconds),
-    Field("high", _price),
-    Field("low", _price),
-    Field("open", _price),
+    Field("high", _index_price),
+    Field("low", _index_price),
+    Field("open", _index_price),
 )
 DEPTH_LAYOUT: tuple[Field | None, ...] = (None,) * 30
 """Five values each: bid prices, ask prices, bid sizes, ask sizes, bid orders, ask orders; `book` reads them."""
@@ -129,7 +133,7 @@ def book(raw: Sequence[int], divisor: int) -> Depth:
 def _side(raw: Sequence[int], divisor: int, first: int) -> list[DepthLevel]:
     levels = []
     for i in range(first, first + 5):
-        price, size, orders = raw[i], raw[i + 10], raw[i + 20]
-        if price and price != UNAVAILABLE and size > 0:
-            levels.append(DepthLevel(price / divisor, size, orders if orders >= 0 else None))
+        at, size, orders = _price(raw[i], divisor), count(raw[i + 10]), count(raw[i + 20])
+        if at is not None and size:
+            levels.append(DepthLevel(at, size, orders))
     return levels

@@ -41,7 +41,7 @@ _MOST_REQUESTS = 1024
 class _Topic:
     """One topic's values as of now, raw and converted, and how to convert the next ones."""
 
-    __slots__ = ("divisor", "fields", "is_book", "layout", "name", "raw", "route")
+    __slots__ = ("divisor", "fields", "is_book", "layout", "lost", "name", "raw", "route")
 
     def __init__(self, name: str, layout: tuple[Field | None, ...], divisor: int) -> None:
         self.name = name
@@ -51,6 +51,8 @@ class _Topic:
         self.route = f"sf{name[2:]}" if self.is_book else name
         self.raw = [UNAVAILABLE] * len(layout)
         self.fields: dict[str, Any] = {}
+        self.lost: tuple[str, ...] = ()
+        """What was taken back since the last tick."""
 
     def apply(self, values: Sequence[int]) -> bool:
         """Takes the values over; False when nothing is new in them. Values beyond the known ones are ignored."""
@@ -62,13 +64,18 @@ class _Topic:
                 changed = True
                 field = self.layout[i]
                 if field is not None:
-                    self.fields[field.name] = field.convert(value, self.divisor)
+                    converted = self.fields[field.name] = field.convert(value, self.divisor)
+                    if converted is None:
+                        self.lost += (field.name,)
         return changed
 
     def tick(self, instrument: Instrument) -> Tick:
         if self.is_book:
             return Tick(instrument=instrument, mode=Mode.DEPTH, depth=book(self.raw, self.divisor))
-        return Tick(instrument=instrument, mode=Mode.QUOTE, **self.fields)
+        tick = Tick(instrument=instrument, mode=Mode.QUOTE, **self.fields)
+        if self.lost:
+            tick.taken_back, self.lost = self.lost, ()
+        return tick
 
 
 class _Wish(NamedTuple):

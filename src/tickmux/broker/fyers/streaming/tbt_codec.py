@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tickmux.broker._wire_values import count, epoch_ms, moment_ms, wide_price
 from tickmux.broker.fyers.streaming.tbt_schema import PING, ParseError, parse_socket_message
 from tickmux.codec import Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
@@ -44,7 +45,11 @@ class _Side:
             if change.HasField("nord"):
                 orders = change.nord.value
             self.raw[i] = price, quantity, orders
-            self.levels[i] = DepthLevel(price / _PAISE, quantity, orders) if price and quantity else None
+            rupees = wide_price(price, _PAISE)
+            if rupees is None or not count(quantity):
+                self.levels[i] = None
+            else:
+                self.levels[i] = DepthLevel(rupees, quantity, None if orders is None else count(orders))
 
     def shown(self) -> list[DepthLevel]:
         return [level for level in self.levels if level is not None]
@@ -63,9 +68,9 @@ class _Book:
         self.bids.apply(depth.bids)
         self.asks.apply(depth.asks)
         if depth.HasField("tbq"):
-            self.total_buy = depth.tbq.value
+            self.total_buy = count(depth.tbq.value)
         if depth.HasField("tsq"):
-            self.total_sell = depth.tsq.value
+            self.total_sell = count(depth.tsq.value)
 
     def tick(self, instrument: Instrument, timestamp: int | None) -> Tick:
         return Tick(
@@ -181,5 +186,5 @@ def _feed_time(feed: Any) -> int | None:
     if not raw:
         return None
     if raw > _MICROSECONDS_FROM:
-        return raw // 1000
-    return raw if raw > _MILLISECONDS_FROM else raw * 1000
+        return moment_ms(raw // 1000)
+    return moment_ms(raw) if raw > _MILLISECONDS_FROM else epoch_ms(raw)

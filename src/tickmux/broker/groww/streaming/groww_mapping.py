@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from tickmux import __version__
+from tickmux.broker._wire_values import float_count, rupees
 from tickmux.broker.groww.streaming.feed_schema import ParseError, parse_payload
 from tickmux.broker.groww.streaming.nats_reader import NatsReader
 from tickmux.broker.groww.streaming.socket_identity import Refusals, SocketIdentity
@@ -57,9 +58,6 @@ _PONG = b"PONG\r\n"
 _MOST_PONGS = 16
 _MOST_LEVELS = 5
 _MOST_ENTRIES = 100  # of one side of a book
-# Values beyond these are no prices, quantities or times; the comparisons let no NaN and no negative number through.
-_PRICE_LIMIT = 1e12
-_QUANTITY_LIMIT = 2.0**63
 _SECONDS_BELOW = 1e11
 _TIME_LIMIT = 253_402_300_800_000.0  # the year 10000
 
@@ -278,21 +276,21 @@ def _note(decoded: Decoded, event: Event, message: str = "") -> None:
 
 
 def _price_tick(price: Any, instrument: Instrument) -> Tick | None:
-    ltp = price.ltp
-    if not 0.0 < ltp < _PRICE_LIMIT:
+    ltp = rupees(price.ltp)
+    if ltp is None:
         return None
     fields = (
-        _price(price.open),
-        _price(price.high),
-        _price(price.low),
-        _price(price.close),
+        rupees(price.open),
+        rupees(price.high),
+        rupees(price.low),
+        rupees(price.close),
         _quantity(price.volume),
-        _price(price.avgPrice),
+        rupees(price.avgPrice),
         _quantity(price.bidQty),
         _quantity(price.offerQty),
         _quantity(price.openInterest),
-        _price(price.highPriceRange),
-        _price(price.lowPriceRange),
+        rupees(price.highPriceRange),
+        rupees(price.lowPriceRange),
     )
     time = _time(price.tsInMillis)
     if fields == _NOTHING:
@@ -314,12 +312,27 @@ def _price_tick(price: Any, instrument: Instrument) -> Tick | None:
         oi=oi,
         upper_circuit=upper,
         lower_circuit=lower,
+        taken_back=_taken_back(price, fields) if None in fields else (),
     )
 
 
+_TOLD = {
+    "open": "open", "high": "high", "low": "low", "close": "close", "volume": "volume", "avg_trade_price": "avgPrice",
+    "total_buy_quantity": "bidQty", "total_sell_quantity": "offerQty", "oi": "openInterest",
+    "upper_circuit": "highPriceRange", "lower_circuit": "lowPriceRange",
+}  # fmt: skip
+"""Our field -> the message's, in the order of `_NOTHING`."""
+
+
+def _taken_back(price: Any, fields: Sequence[object]) -> tuple[str, ...]:
+    """What the message says to be none; zero is what it does not say."""
+    pairs = zip(_TOLD.items(), fields, strict=True)
+    return tuple(name for (name, theirs), value in pairs if value is None and getattr(price, theirs))
+
+
 def _index_tick(index: Any, instrument: Instrument) -> Tick | None:
-    value = index.value
-    if not 0.0 < value < _PRICE_LIMIT:
+    value = rupees(index.value, True)
+    if value is None:
         return None
     return Tick(instrument=instrument, mode=Mode.LTP, ltp=value, timestamp=_time(index.tsInMillis))
 
@@ -337,18 +350,15 @@ def _side(entries: Any) -> list[DepthLevel]:
     levels = {entry.key: entry.value for entry in entries}
     side: list[DepthLevel] = []
     for number in sorted(levels):
-        price, quantity = levels[number].price, levels[number].qty
-        if number >= 0 and 0.0 < price < _PRICE_LIMIT and 1.0 <= quantity < _QUANTITY_LIMIT:
-            side.append(DepthLevel(price, int(quantity)))
+        price, quantity = rupees(levels[number].price), _quantity(levels[number].qty)
+        if number >= 0 and price is not None and quantity is not None:
+            side.append(DepthLevel(price, quantity))
     return side[:_MOST_LEVELS]
 
 
-def _price(value: float) -> float | None:
-    return value if 0.0 < value < _PRICE_LIMIT else None
-
-
 def _quantity(value: float) -> int | None:
-    return int(value) if 1.0 <= value < _QUANTITY_LIMIT else None
+    """None also for 0, which proto3 does not tell from nothing; what a message leaves out keeps its value."""
+    return float_count(value) or None
 
 
 def _time(value: float) -> int | None:

@@ -4,6 +4,7 @@ An update carries changed fields only, and zero means no value: a record takes i
 the rest. The broker's `close` follows the last price; it is not the previous close, and is not kept.
 """
 
+from tickmux.broker._wire_values import float_count, moment_ms, rupees
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel, Mode, Tick
 
@@ -32,11 +33,13 @@ _SIDES = {"bid_price", "bid_qty", "ask_price", "ask_qty"}
 class MarketRecord:
     """The merged record of `instrument`: rupees, units, epoch milliseconds."""
 
-    __slots__ = ("_best", "_depth", "_fields", "_instrument")
+    __slots__ = ("_best", "_depth", "_fields", "_instrument", "_lost")
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
         self._fields: dict[str, float | int] = {}
+        self._lost: tuple[str, ...] = ()
+        """What was taken back since the last tick."""
         self._best: dict[str, float] = {}
         """The best bid and ask by the broker's keys."""
         self._depth: Depth | None = None
@@ -45,18 +48,30 @@ class MarketRecord:
         """Takes in what `data` has a value for; everything else keeps its own."""
         fields = self._fields
         for key, raw in data.items():
+            told = number(raw)
+            if not told:
+                continue
+            value: float | None
             if key in _PRICES:
-                if price := number(raw):
-                    fields[_PRICES[key]] = price
+                name, value = _PRICES[key], rupees(told, self._instrument.is_index)
             elif key in _COUNTS:
-                if count := int(number(raw)):
-                    fields[_COUNTS[key]] = count
+                name, value = _COUNTS[key], float_count(told)
+            elif key == "ltt":
+                name, value = key, moment_ms(int(told * 1000 if told < _SECONDS_BELOW else told))
             elif key in _SIDES:
-                if value := number(raw):
-                    self._best[key] = value
-                    self._depth = None
-            elif key == "ltt" and (moment := number(raw)):
-                fields["ltt"] = int(moment * 1000 if moment < _SECONDS_BELOW else moment)
+                self._depth = None
+                best = rupees(told) if key.endswith("price") else float_count(told)
+                if best is None:
+                    self._best.pop(key, None)
+                else:
+                    self._best[key] = best
+                continue
+            else:
+                continue
+            if value is not None:
+                fields[name] = value
+            elif fields.pop(name, None) is not None:
+                self._lost += (name,)
 
     def forget_quote(self) -> None:
         """Drops all but the last price: what is no longer subscribed would only grow old."""
@@ -68,7 +83,10 @@ class MarketRecord:
     def last_price(self, timestamp: int | None) -> Tick | None:
         """What an update in mode `ltp` amounts to; None while no price is known."""
         ltp = self._fields.get("ltp")
-        return None if ltp is None else Tick(instrument=self._instrument, mode=Mode.LTP, ltp=ltp, timestamp=timestamp)
+        if ltp is None:
+            return None
+        lost, self._lost = self._lost, ()
+        return Tick(instrument=self._instrument, mode=Mode.LTP, ltp=ltp, timestamp=timestamp, taken_back=lost)
 
     def quote(self, timestamp: int | None) -> Tick | None:
         """What an update in mode `quote` or `full` amounts to; None while no price is known."""
@@ -79,11 +97,13 @@ class MarketRecord:
             depth = self._depth = Depth(self._side("bid_price", "bid_qty"), self._side("ask_price", "ask_qty"))
         if depth is not None and not (depth.buy or depth.sell):
             depth = None
+        lost, self._lost = self._lost, ()
         return Tick(
             instrument=self._instrument,
             mode=Mode.QUOTE,
             timestamp=timestamp,
             depth=depth,
+            taken_back=lost,
             **self._fields,  # type: ignore[arg-type]
         )
 
@@ -93,7 +113,7 @@ class MarketRecord:
 
 
 def number(raw: object) -> float:
-    """A JSON number, or text that is one in plain ASCII; 0.0 for everything that is no positive value."""
+    """A JSON number, or text that is one in plain ASCII; 0.0 for everything that is no number."""
     if isinstance(raw, str):
         # Python would also read 1_000 and digits of other scripts.
         if not raw.isascii() or "_" in raw or len(raw) > 40:
@@ -104,4 +124,4 @@ def number(raw: object) -> float:
             return 0.0
     elif isinstance(raw, bool) or not isinstance(raw, int | float):
         return 0.0
-    return float(raw) if 0 < raw < _LARGEST else 0.0  # NaN compares false
+    return float(raw) if -_LARGEST < raw < _LARGEST else 0.0  # NaN compares false

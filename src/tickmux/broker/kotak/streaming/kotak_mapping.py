@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from tickmux.broker._login_record import LoginRecord
+from tickmux.broker._wire_values import PLAIN, count, epoch_ms, price
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
 
 SEGMENTS: Mapping[str, tuple[int, str]] = {
     "NSE": (1, "nse_cm"),
@@ -62,8 +63,7 @@ _ROUTED_BY_CODE = _SESSION_CODES | {_INDEX_CODE, _STATUS_CODE, _AUCTION_CODE}
 _MINI_LEVEL, _TOUCH_LEVELS, _DEPTH_LEVELS = 1, (2, 4), (8, 16)
 
 _NAME_SIZE = 21
-_END_OF_TIME = 253_402_300_800
-"""Seconds of the year 10000: beyond it lies no time that a calendar can show."""
+_PRICES = ("ltp", "open", "high", "low", "close", "avg_trade_price", "upper_circuit", "lower_circuit")
 
 _encode = msgspec.json.encode
 
@@ -182,14 +182,16 @@ class KotakCodec(FeedCodec):
                 if instrument is None:
                     decoded.unrouted += 1
                 else:
+                    prices = (price(last, divisor), price(close, divisor))
                     ticks.append(
                         Tick(
                             instrument=instrument,
                             mode=Mode.LTP,
-                            ltp=last / divisor if last else None,
-                            ltt=_time(traded),
-                            last_trade_quantity=quantity,
-                            close=close / divisor if close else None,
+                            ltp=prices[0],
+                            ltt=epoch_ms(traded),
+                            last_trade_quantity=count(quantity),
+                            close=prices[1],
+                            taken_back=without_value(("ltp", "close"), prices) if None in prices else (),
                         )
                     )
             elif (level in _TOUCH_LEVELS or level in _DEPTH_LEVELS) and length >= _PICTURE_SIZE:
@@ -216,24 +218,27 @@ class KotakCodec(FeedCodec):
         instrument = self.routes.get(exchange_id << 32 | token)
         if instrument is None:
             return None
+        raw_prices = (last, open_, high, low, close, average, upper, lower)
+        prices = tuple([raw / divisor if 0 < raw < PLAIN else price(raw, divisor) for raw in raw_prices])
         tick = Tick(
             instrument=instrument,
             mode=Mode.QUOTE,
-            ltp=last / divisor if last else None,
-            ltt=_time(traded),
-            timestamp=_time(updated),
-            open=open_ / divisor if open_ else None,
-            high=high / divisor if high else None,
-            low=low / divisor if low else None,
-            close=close / divisor if close else None,
-            volume=volume,
-            last_trade_quantity=quantity,
-            avg_trade_price=average / divisor if average else None,
-            total_buy_quantity=total_buy,
-            total_sell_quantity=total_sell,
-            oi=oi,
-            upper_circuit=upper / divisor if upper else None,
-            lower_circuit=lower / divisor if lower else None,
+            ltp=prices[0],
+            ltt=epoch_ms(traded),
+            timestamp=epoch_ms(updated),
+            open=prices[1],
+            high=prices[2],
+            low=prices[3],
+            close=prices[4],
+            volume=count(volume),
+            last_trade_quantity=count(quantity),
+            avg_trade_price=prices[5],
+            total_buy_quantity=count(total_buy),
+            total_sell_quantity=count(total_sell),
+            oi=count(oi),
+            upper_circuit=prices[6],
+            lower_circuit=prices[7],
+            taken_back=without_value(_PRICES, prices) if None in prices else (),
         )
         if level in _DEPTH_LEVELS:
             # The counts are a promise, the packet's length is what there is; buy rows come first.
@@ -250,15 +255,17 @@ class KotakCodec(FeedCodec):
         instrument = self._index_of(exchange_id, token, name)
         if instrument is None:
             return None
+        prices = tuple([price(raw, divisor, True) for raw in (value, open_, high, low, close)])
         return Tick(
             instrument=instrument,
             mode=Mode.QUOTE,
-            ltp=value / divisor if value else None,
-            timestamp=_time(updated),
-            open=open_ / divisor if open_ else None,
-            high=high / divisor if high else None,
-            low=low / divisor if low else None,
-            close=close / divisor if close else None,
+            ltp=prices[0],
+            timestamp=epoch_ms(updated),
+            open=prices[1],
+            high=prices[2],
+            low=prices[3],
+            close=prices[4],
+            taken_back=without_value(_PRICES[:5], prices) if None in prices else (),
         )
 
     def _index_of(self, exchange_id: int, token: int, name: bytes) -> Instrument | None:
@@ -375,12 +382,10 @@ def _divisors(exchanges: object) -> dict[int, float | None]:
 
 def _side(rows: bytes, divisor: float) -> list[DepthLevel]:
     return [
-        DepthLevel(price / divisor, quantity, orders) for quantity, price, orders in _ROW.iter_unpack(rows) if price
+        DepthLevel(value, count(quantity), count(orders))
+        for quantity, raw, orders in _ROW.iter_unpack(rows)
+        if (value := price(raw, divisor)) is not None
     ]
-
-
-def _time(seconds: int) -> int | None:
-    return seconds * 1000 if 0 < seconds < _END_OF_TIME else None
 
 
 def _malformed(decoded: Decoded, size: int, offset: int) -> Decoded:

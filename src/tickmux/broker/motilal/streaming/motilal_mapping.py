@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from tickmux.broker._login_record import LoginRecord
+from tickmux.broker._wire_values import count, epoch_ms, rupees, short_count
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
 from tickmux.tick import Depth, DepthLevel, Mode, Tick
@@ -52,7 +53,6 @@ _HEARTBEAT_ANSWER = b"1\x00\x00"
 _IST_EPOCH = 315_513_000
 """From Unix time 0 to 1980-01-01 00:00 on Indian clocks, in seconds."""
 _CURRENCY = frozenset({"CDS", "BCD"})
-_INFINITY = float("inf")
 _LONGEST_CLIENT_CODE = 15
 _VERSION = b"VER 2.0"
 
@@ -70,10 +70,11 @@ _decode_text = msgspec.json.Decoder(_Text).decode
 class _Record:
     """What is known of one instrument. A packet's reader notes what it says and returns the mode that it fills."""
 
-    __slots__ = ("buy", "decimals", "sell", "tick")
+    __slots__ = ("buy", "decimals", "is_index", "sell", "tick")
 
     def __init__(self, instrument: Instrument) -> None:
         self.decimals = 4 if instrument.exchange in _CURRENCY else 2
+        self.is_index = instrument.is_index
         self.tick = Tick(instrument=instrument, mode=Mode.QUOTE)
         self.buy: list[DepthLevel | None] = [None] * 5
         self.sell: list[DepthLevel | None] = [None] * 5
@@ -81,10 +82,11 @@ class _Record:
     def after(self, read: "_Reader", frame: bytes, at: int, time: int) -> Tick:
         """The whole merged record after the packet at `at`."""
         tick = self.tick
-        when = (time + _IST_EPOCH) * 1000 if time > 0 else None
+        when = epoch_ms(time, _IST_EPOCH)
         if when is not None:
             tick.timestamp = when
         mode = read(self, frame, at + _BODY, when)
+        told = _TOLD.get(read, ())
         return Tick(
             instrument=tick.instrument,
             mode=mode,
@@ -104,6 +106,7 @@ class _Record:
             depth=Depth([each for each in self.buy if each], [each for each in self.sell if each])
             if mode is Mode.DEPTH
             else None,
+            taken_back=tuple([name for name in told if getattr(tick, name) is None]),
         )
 
     def _trade(self, frame: bytes, at: int, when: int | None) -> Mode:
@@ -111,10 +114,10 @@ class _Record:
         tick = self.tick
         tick.ltp = self._price(price)
         tick.ltt = when
-        tick.last_trade_quantity = quantity
-        tick.volume = volume
+        tick.last_trade_quantity = count(quantity)
+        tick.volume = count(volume)
         tick.avg_trade_price = self._price(average)
-        tick.oi = oi
+        tick.oi = count(oi)
         return Mode.QUOTE
 
     def _day(self, frame: bytes, at: int, when: int | None) -> Mode:
@@ -128,7 +131,7 @@ class _Record:
         return Mode.QUOTE
 
     def _open_interest(self, frame: bytes, at: int, when: int | None) -> Mode:
-        self.tick.oi = _COUNT(frame, at)[0]
+        self.tick.oi = count(_COUNT(frame, at)[0])
         return Mode.QUOTE
 
     def _index_value(self, frame: bytes, at: int, when: int | None) -> Mode:
@@ -139,16 +142,17 @@ class _Record:
         number = frame[at - 1] - ord("B")
         buy, buy_quantity, buy_orders, sell, sell_quantity, sell_orders = _LEVEL(frame, at)
         price = self._price(buy)
-        self.buy[number] = None if price is None else DepthLevel(price, buy_quantity, buy_orders)
+        self.buy[number] = None if price is None else DepthLevel(price, count(buy_quantity), short_count(buy_orders))
         price = self._price(sell)
-        self.sell[number] = None if price is None else DepthLevel(price, sell_quantity, sell_orders)
+        self.sell[number] = (
+            None if price is None else DepthLevel(price, count(sell_quantity), short_count(sell_orders))
+        )
         return Mode.DEPTH
 
     def _price(self, raw: float) -> float | None:
-        """The rupees that a float32 stands for; None for 0 and for what is no number."""
-        if not -_INFINITY < raw < _INFINITY:
-            return None
-        return round(raw, self.decimals) or None
+        """The rupees that a float32 stands for; None for what is no price."""
+        value = rupees(raw, self.is_index)
+        return None if value is None else round(value, self.decimals) or None
 
 
 _Reader: TypeAlias = Callable[[_Record, bytes, int, int | None], Mode]
@@ -160,6 +164,14 @@ _READERS: Mapping[bytes, _Reader] = {
     b"W": _Record._circuits,
     b"m": _Record._open_interest,
 }
+_TOLD: Mapping[_Reader, tuple[str, ...]] = {
+    _Record._trade: ("ltp", "avg_trade_price", "last_trade_quantity", "volume", "oi"),
+    _Record._day: ("open", "high", "low", "close"),
+    _Record._circuits: ("upper_circuit", "lower_circuit"),
+    _Record._open_interest: ("oi",),
+    _Record._index_value: ("ltp",),
+}
+"""The fields that a packet always tells: what it has no value for is taken back."""
 
 
 class MotilalCodec(FeedCodec):

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
+from tickmux.broker._wire_values import PLAIN, count, epoch_ms, float_count, short_count, wide_price
 from tickmux.broker.mstock.streaming.token_trust import TokenTrust
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
 
 EXCHANGE_TYPES = {"NSE": 1, "NSE_INDEX": 1, "NFO": 2, "BSE": 3, "BSE_INDEX": 3, "BFO": 4, "CDS": 13}
 """Our exchange -> the wire's exchange type (section 8). BCD's is unknown, and MCX's only guessed at."""
@@ -42,9 +43,7 @@ _little, _big = struct.Struct("<HH").unpack_from, struct.Struct(">HH").unpack_fr
 
 _EPOCH_SHIFT = 315_532_800 - 19_800
 """From seconds since 1980 on a clock in India to seconds since 1970 in UTC (section 5)."""
-_LAST_SECOND = 253_402_300_799 - _EPOCH_SHIFT
-"""The end of the year 9999: beyond it lies no time that a calendar can show."""
-_WHOLE_LIMIT = float(1 << 63)
+_PRICES = ("ltp", "open", "high", "low", "close", "avg_trade_price")
 
 _ABOUT_LOGIN = ("token", "session", "login", "log in")
 _ABOUT_INSTRUMENTS = ("tokenlist", "symbol", "instrument", "scrip", "exchangetype", "exchange type", "subscri")
@@ -146,9 +145,10 @@ class MStockCodec(FeedCodec):
         divisor = self._currency_divisor if packet[1] == _CURRENCY else _DIVISOR
         if len(packet) == _LTP_SIZE:
             stamp, last = _read_ltp(packet, 35)
-            if last <= 0:
+            ltp = wide_price(last, divisor, instrument.is_index)
+            if ltp is None:
                 return None
-            return Tick(instrument=instrument, mode=Mode.LTP, ltp=last / divisor, timestamp=_time(stamp))
+            return Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, timestamp=_time(stamp))
         return (
             _index_tick(packet, instrument, divisor)
             if instrument.is_index
@@ -225,29 +225,33 @@ def _unwrap(frame: bytes) -> tuple[list[bytes], bool]:
 def _full_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
     """A quote or snap quote of what is traded: quantities of 0 are real, prices and times are not (section 6)."""
     stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(packet, 35)
+    index = instrument.is_index
+    raw_prices = (last, open_, high, low, close, average)
+    prices = tuple([raw / divisor if 0 < raw < PLAIN else wide_price(raw, divisor, index) for raw in raw_prices])
     tick = Tick(
         instrument=instrument,
         mode=Mode.QUOTE,
-        ltp=last / divisor if last > 0 else None,
+        ltp=prices[0],
         timestamp=_time(stamp),
-        last_trade_quantity=quantity,
-        avg_trade_price=average / divisor if average > 0 else None,
-        volume=volume,
-        total_buy_quantity=_whole(buy),
-        total_sell_quantity=_whole(sell),
-        open=open_ / divisor if open_ > 0 else None,
-        high=high / divisor if high > 0 else None,
-        low=low / divisor if low > 0 else None,
-        close=close / divisor if close > 0 else None,
+        last_trade_quantity=count(quantity),
+        avg_trade_price=prices[5],
+        volume=count(volume),
+        total_buy_quantity=float_count(buy),
+        total_sell_quantity=float_count(sell),
+        open=prices[1],
+        high=prices[2],
+        low=prices[3],
+        close=prices[4],
+        taken_back=without_value(_PRICES, prices) if None in prices else (),
     )
     if len(packet) == _SNAP_QUOTE_SIZE:
         traded, oi = _read_times(packet, 123)
         upper, lower = _read_circuits(packet, 347)
         tick.mode = Mode.DEPTH
         tick.ltt = _time(traded)
-        tick.oi = oi if instrument.exchange in _OI_EXCHANGES else None
-        tick.upper_circuit = upper / divisor if upper > 0 else None
-        tick.lower_circuit = lower / divisor if lower > 0 else None
+        tick.oi = count(oi) if instrument.exchange in _OI_EXCHANGES else None
+        tick.upper_circuit = wide_price(upper, divisor)
+        tick.lower_circuit = wide_price(lower, divisor)
         tick.depth = Depth(buy=_side(packet[147:247], divisor), sell=_side(packet[247:347], divisor))
     return tick
 
@@ -266,17 +270,12 @@ def _index_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
 
 def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
     return [
-        DepthLevel(price / divisor, quantity, orders)
-        for _, quantity, price, orders in _LEVEL.iter_unpack(raw)
-        if price > 0 and quantity > 0
+        DepthLevel(value, quantity, short_count(orders))
+        for _, quantity, raw_price, orders in _LEVEL.iter_unpack(raw)
+        if count(quantity) and (value := wide_price(raw_price, divisor)) is not None
     ]
 
 
 def _time(seconds: int) -> int | None:
     """Epoch milliseconds of seconds since 1980 on a clock in India."""
-    return (seconds + _EPOCH_SHIFT) * 1000 if 0 < seconds <= _LAST_SECOND else None
-
-
-def _whole(quantity: float) -> int | None:
-    """A quantity that the wire writes as a double; None for what is no number (NaN compares false)."""
-    return int(quantity) if -_WHOLE_LIMIT < quantity < _WHOLE_LIMIT else None
+    return epoch_ms(seconds, _EPOCH_SHIFT)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tickmux.broker._wire_values import count, wide_price
 from tickmux.broker.nubra.streaming.feed_schema import (
     ParseError,
     parse_envelope,
@@ -51,8 +52,7 @@ _BLANK = re.compile(r"\s")
 # Bounds: what is beyond is no frame, no price, no quantity and no time of Nubra's.
 _MOST_BYTES = 4 << 20
 _MOST_ITEMS = 20_000
-_PRICE_LIMIT = 10**14  # paise
-_PAISE = 100.0
+_PAISE = 100
 _TIME_LIMIT = 253_402_300_800_000  # the year 10000
 _NANOSECONDS_ABOVE, _MICROSECONDS_ABOVE, _MILLISECONDS_ABOVE = 10**17, 10**14, 10**11
 
@@ -249,7 +249,7 @@ def _orderbook_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick:
     return Tick(
         instrument=instrument,
         mode=Mode.DEPTH,
-        ltp=_price(item.ltp),
+        ltp=wide_price(item.ltp, _PAISE),
         timestamp=_time(item.timestamp or batch_time),
         last_trade_quantity=_quantity(item.ltq),
         volume=_quantity(item.volume),
@@ -258,10 +258,13 @@ def _orderbook_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick:
 
 
 def _index_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick | None:
-    value = _price(item.index_value)
+    # A share may have an index topic as well, but no share is negative either.
+    value = wide_price(item.index_value, _PAISE, True)
     if value is None:
         return None
-    high, low, close = _price(item.high_index_value), _price(item.low_index_value), _price(item.prev_close)
+    high, low, close = (
+        wide_price(raw, _PAISE, True) for raw in (item.high_index_value, item.low_index_value, item.prev_close)
+    )
     volume = _quantity(item.volume)
     alone = high is low is close is volume is None
     return Tick(
@@ -280,7 +283,7 @@ def _bucket_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick | N
     if item.interval != _DAY:
         return None
     # Its close is the running price, not the previous close.
-    first, high, low = _price(item.open), _price(item.high), _price(item.low)
+    first, high, low = (wide_price(raw, _PAISE, True) for raw in (item.open, item.high, item.low))
     volume = _quantity(item.cumulative_volume)
     if first is high is low is volume is None:
         return None
@@ -296,7 +299,7 @@ def _bucket_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick | N
 
 
 def _greeks_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick | None:
-    ltp = _price(item.ltp)
+    ltp = wide_price(item.ltp, _PAISE)
     if ltp is None:
         return None
     return Tick(
@@ -312,18 +315,14 @@ def _greeks_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick | N
 def _side(levels: Any) -> list[DepthLevel]:
     side: list[DepthLevel] = []
     for level in levels if len(levels) <= MOST_LEVELS else levels[:MOST_LEVELS]:
-        price, quantity, orders = level.price, level.quantity, level.orders
-        if 0 < price < _PRICE_LIMIT and quantity > 0:
-            side.append(DepthLevel(price / _PAISE, quantity, orders if orders > 0 else None))
+        price, quantity = wide_price(level.price, _PAISE), _quantity(level.quantity)
+        if price is not None and quantity is not None:
+            side.append(DepthLevel(price, quantity, _quantity(level.orders)))
     return side
 
 
-def _price(paise: int) -> float | None:
-    return paise / _PAISE if 0 < paise < _PRICE_LIMIT else None
-
-
 def _quantity(units: int) -> int | None:
-    return units if units > 0 else None
+    return count(units) or None
 
 
 def _time(stamp: int) -> int | None:

@@ -5,15 +5,15 @@ Packets stand end to end in a frame, each complete in itself: the decoder keeps 
 
 import struct
 from collections.abc import Callable, Hashable, Sequence
-from math import inf
 from typing import Any
 
 import msgspec
 
+from tickmux.broker._wire_values import count, epoch_ms, rupees, short_count
 from tickmux.broker.paytm.streaming.farewells import Farewells
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
 
 WIRE_EXCHANGES = {
     "NSE": "NSE",
@@ -191,45 +191,48 @@ def _ltp_tick(frame: bytes, at: int, instrument: Instrument) -> Tick | None:
 
 def _index_ltp_tick(frame: bytes, at: int, instrument: Instrument) -> Tick | None:
     last, moment, _ = _read_ltp(frame, at)
-    ltp, timestamp = _price(last), _time(moment)
+    ltp, timestamp = _price(last, is_index=True), _time(moment)
     return Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, timestamp=timestamp) if ltp or timestamp else None
 
 
 def _quote_tick(frame: bytes, at: int, instrument: Instrument) -> Tick:
     last, moment, _, quantity, average, volume, buy, sell, open_, close, high, low = _read_quote(frame, at)
+    prices = tuple([_price(each) for each in (last, open_, close, high, low, average)])
     return Tick(
         instrument=instrument,
         mode=Mode.QUOTE,
-        ltp=_price(last),
+        ltp=prices[0],
         ltt=_time(moment),
-        last_trade_quantity=quantity,
-        avg_trade_price=_price(average),
-        volume=volume,
-        total_buy_quantity=buy,
-        total_sell_quantity=sell,
-        open=_price(open_),
-        close=_price(close),
-        high=_price(high),
-        low=_price(low),
+        last_trade_quantity=count(quantity),
+        avg_trade_price=prices[5],
+        volume=count(volume),
+        total_buy_quantity=count(buy),
+        total_sell_quantity=count(sell),
+        open=prices[1],
+        close=prices[2],
+        high=prices[3],
+        low=prices[4],
+        taken_back=without_value(_PRICES, prices) if None in prices else (),
     )
 
 
 def _full_tick(frame: bytes, at: int, instrument: Instrument) -> Tick:
     tick = _quote_tick(frame, at + _BOOK_SIZE, instrument)
     tick.mode = Mode.DEPTH
-    (tick.oi,) = _read_oi(frame, at + 166)
+    tick.oi = count(_read_oi(frame, at + 166)[0])
     tick.depth = depth = Depth([], [])
     for bid, ask, bid_orders, ask_orders, bid_price, ask_price in _LEVEL.iter_unpack(frame[at : at + _BOOK_SIZE]):
         if price := _price(bid_price):
-            depth.buy.append(DepthLevel(price, bid, bid_orders if bid_orders >= 0 else None))
+            depth.buy.append(DepthLevel(price, count(bid), short_count(bid_orders)))
         if price := _price(ask_price):
-            depth.sell.append(DepthLevel(price, ask, ask_orders if ask_orders >= 0 else None))
+            depth.sell.append(DepthLevel(price, count(ask), short_count(ask_orders)))
     return tick
 
 
 def _index_quote_tick(frame: bytes, at: int, instrument: Instrument, timestamp: int | None = None) -> Tick | None:
     last, _, *day = _read_index(frame, at)
-    ltp, open_, close, high, low = _price(last), *map(_price, day)
+    prices = tuple([_price(each, is_index=True) for each in (last, *day)])
+    ltp, open_, close, high, low = prices
     if not (ltp or open_ or close or high or low or timestamp):
         return None
     return Tick(
@@ -241,6 +244,7 @@ def _index_quote_tick(frame: bytes, at: int, instrument: Instrument, timestamp: 
         close=close,
         high=high,
         low=low,
+        taken_back=without_value(_PRICES[:5], prices) if None in prices else (),
     )
 
 
@@ -248,14 +252,18 @@ def _index_full_tick(frame: bytes, at: int, instrument: Instrument) -> Tick | No
     return _index_quote_tick(frame, at, instrument, _time(_read_time(frame, at + 34)[0]))
 
 
-def _price(value: float) -> float | None:
-    """Rupees of a 32-bit float, which carries about seven digits; None for 0 and for what is no price."""
-    return (round(value, 2) or None) if 0.0 < value < inf else None
+_PRICES = ("ltp", "open", "close", "high", "low", "avg_trade_price")
+
+
+def _price(raw: float, *, is_index: bool = False) -> float | None:
+    """Rupees of a 32-bit float, which carries about seven digits; None for what is no price."""
+    value = rupees(raw, is_index)
+    return None if value is None else round(value, 2) or None
 
 
 def _time(seconds: int) -> int | None:
     """Epoch milliseconds of seconds since 1980 on a clock in India."""
-    return (seconds + _EPOCH_SHIFT) * 1000 if seconds else None
+    return epoch_ms(seconds, _EPOCH_SHIFT)
 
 
 _READERS: dict[int, tuple[int, int, int, Callable[[bytes, int, Instrument], Tick | None]]] = {

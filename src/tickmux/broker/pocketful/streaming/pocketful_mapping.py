@@ -8,10 +8,11 @@ from collections.abc import Hashable, Sequence
 
 import msgspec
 
+from tickmux.broker._wire_values import PLAIN, count, epoch_ms, price
 from tickmux.broker.pocketful.streaming.early_closes import EarlyCloses
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
 
 EXCHANGE_CODES = {
     "NSE": 1, "NSE_INDEX": 1, "NFO": 2, "CDS": 3, "MCX": 4, "BSE": 6, "BSE_INDEX": 6, "BFO": 7,
@@ -113,27 +114,24 @@ class PocketfulCodec(FeedCodec):
         return requests
 
 
-def _price(raw: int, divisor: int) -> float | None:
-    return raw / divisor if raw else None
-
-
-def _time(seconds: int) -> int | None:
-    return seconds * 1000 if seconds else None
-
-
 def _compact(frame: bytes, instrument: Instrument, divisor: int) -> Tick | None:
     _, last, _, traded, low, high, oi, _ = _COMPACT_FRAME.unpack_from(frame)
-    if not last:
+    ltp = price(last, divisor, instrument.is_index)
+    if ltp is None:
         return None
     return Tick(
         instrument=instrument,
         mode=Mode.LTP,
-        ltp=last / divisor,
-        ltt=_time(traded),
-        upper_circuit=_price(high, divisor),
-        lower_circuit=_price(low, divisor),
-        oi=oi if instrument.exchange in _WITH_OPEN_INTEREST else None,
+        ltp=ltp,
+        ltt=epoch_ms(traded),
+        upper_circuit=price(high, divisor),
+        lower_circuit=price(low, divisor),
+        oi=count(oi) if instrument.exchange in _WITH_OPEN_INTEREST else None,
     )
+
+
+_DETAILED_PRICES = ("ltp", "open", "high", "low", "close", "avg_trade_price", "upper_circuit", "lower_circuit")
+_SNAP_PRICES = ("open", "high", "low", "close", "avg_trade_price")
 
 
 def _detailed(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
@@ -141,27 +139,30 @@ def _detailed(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
         _, last, traded, quantity, volume, buy, sell, average, stamp,
         open_, high, low, close, lower, upper, oi,
     ) = _DETAILED_FRAME.unpack_from(frame)  # fmt: skip
+    index = instrument.is_index
+    raw_prices = (last, open_, high, low, close, average, upper, lower)
+    prices = tuple([raw / divisor if 0 < raw < PLAIN else price(raw, divisor, index) for raw in raw_prices])
     tick = Tick(
         instrument=instrument,
         mode=Mode.QUOTE,
-        ltp=_price(last, divisor),
-        ltt=_time(traded),
-        timestamp=_time(stamp),
-        open=_price(open_, divisor),
-        high=_price(high, divisor),
-        low=_price(low, divisor),
-        close=_price(close, divisor),
-        avg_trade_price=_price(average, divisor),
-        upper_circuit=_price(upper, divisor),
-        lower_circuit=_price(lower, divisor),
+        ltp=prices[0],
+        ltt=epoch_ms(traded),
+        timestamp=epoch_ms(stamp),
+        open=prices[1],
+        high=prices[2],
+        low=prices[3],
+        close=prices[4],
+        avg_trade_price=prices[5],
+        upper_circuit=prices[6],
+        lower_circuit=prices[7],
+        volume=_count(volume, index),
+        last_trade_quantity=_count(quantity, index),
+        total_buy_quantity=_count(buy, index),
+        total_sell_quantity=_count(sell, index),
+        taken_back=without_value(_DETAILED_PRICES, prices) if None in prices else (),
     )
-    index = instrument.is_index  # whose zeros say nothing (section 6)
-    tick.volume = volume or (None if index else 0)
-    tick.last_trade_quantity = quantity or (None if index else 0)
-    tick.total_buy_quantity = buy or (None if index else 0)
-    tick.total_sell_quantity = sell or (None if index else 0)
     if instrument.exchange in _WITH_OPEN_INTEREST:
-        tick.oi = oi
+        tick.oi = count(oi)
     return tick
 
 
@@ -169,27 +170,34 @@ def _snap_quote(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
     _, *numbers = _SNAP_FRAME.unpack_from(frame)
     average, open_, high, low, close, buy, sell, volume = numbers[30:]
     index = instrument.is_index
+    prices = tuple([price(raw, divisor, index) for raw in (open_, high, low, close, average)])
     return Tick(
         instrument=instrument,
         mode=Mode.QUOTE if index else Mode.DEPTH,
-        open=_price(open_, divisor),
-        high=_price(high, divisor),
-        low=_price(low, divisor),
-        close=_price(close, divisor),
-        avg_trade_price=_price(average, divisor),
-        volume=volume or (None if index else 0),
-        total_buy_quantity=buy or (None if index else 0),
-        total_sell_quantity=sell or (None if index else 0),
+        open=prices[0],
+        high=prices[1],
+        low=prices[2],
+        close=prices[3],
+        avg_trade_price=prices[4],
+        volume=_count(volume, index),
+        total_buy_quantity=_count(buy, index),
+        total_sell_quantity=_count(sell, index),
         depth=None if index else Depth(_side(numbers[:15], divisor), _side(numbers[15:30], divisor)),
+        taken_back=without_value(_SNAP_PRICES, prices) if None in prices else (),
     )
+
+
+def _count(raw: int, is_index: bool) -> int | None:
+    """A quantity; the zeros of an index say nothing (section 6)."""
+    return None if is_index and not raw else count(raw)
 
 
 def _side(numbers: Sequence[int], divisor: int) -> list[DepthLevel]:
     """Five levels: their orders, then their prices, then their quantities."""
     return [
-        DepthLevel(price / divisor, quantity, orders)
-        for orders, price, quantity in zip(numbers[:5], numbers[5:10], numbers[10:], strict=True)
-        if price and quantity
+        DepthLevel(value, quantity, count(orders))
+        for orders, raw, quantity in zip(numbers[:5], numbers[5:10], numbers[10:], strict=True)
+        if (value := price(raw, divisor)) is not None and count(quantity)
     ]
 
 

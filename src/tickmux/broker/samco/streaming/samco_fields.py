@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from tickmux.broker._wire_values import float_count, rupees
 from tickmux.tick import Depth, DepthLevel
 
-_NUMBER = re.compile(
+_NUMBER_TEXT = re.compile(
     r"\s*[+-]?(?:\d{1,18}(?:\.\d{0,18})?|\d{1,3}(?:,\d{2,3}){0,5},\d{3}(?:\.\d{0,18})?|\.\d{1,18})"
     r"(?:[eE][+-]?\d{1,2})?\s*",
     re.ASCII,
@@ -31,23 +32,34 @@ _INDIA = 19_800
 _LEVELS = 5
 
 
-def price(value: Any) -> float | None:
+def price(value: Any, is_index: bool = False) -> float | None:
     """Rupees; None for zero, an empty text, or no number."""
+    found = _number(value)
+    return None if found is None else rupees(found, is_index)
+
+
+def _number(value: Any) -> float | None:
+    """The number, or None where there is none or one beyond all counting."""
     if type(value) is str:
-        if _NUMBER.fullmatch(value) is None:
+        if _NUMBER_TEXT.fullmatch(value) is None:
             return None
         number = float(value.replace(",", ""))
     elif type(value) is int or type(value) is float:
         number = float(value)
     else:
         return None
-    return number if number and -_LARGEST < number < _LARGEST else None
+    return number if -_LARGEST < number < _LARGEST else None
+
+
+def tells_something(value: Any) -> bool:
+    """Whether it is a number other than zero, be it one that means none."""
+    return bool(_number(value))
 
 
 def quantity(value: Any) -> int | None:
     """A whole number above zero (`45120.00` is one), or None."""
-    number = price(value)
-    return int(number) or None if number is not None and number > 0 else None
+    found = _number(value)
+    return None if found is None else float_count(found) or None
 
 
 def trade_time(*texts: tuple[Any, bool]) -> int | None:
@@ -97,6 +109,6 @@ def _side(levels: Any) -> list[DepthLevel]:
     for level in levels[:_LEVELS]:
         if type(level) is dict:
             at, size = price(level.get("price")), quantity(level.get("qty"))
-            if at is not None and at > 0 and size is not None:
+            if at is not None and size is not None:
                 side.append(DepthLevel(at, size, quantity(level.get("no"))))
     return side

@@ -22,7 +22,7 @@ from tickmux.broker.samco.streaming.listing_ids import (
     requested_index,
     session_headers,
 )
-from tickmux.broker.samco.streaming.samco_fields import book, price, quantity, trade_time
+from tickmux.broker.samco.streaming.samco_fields import book, price, quantity, tells_something, trade_time
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame, HttpRequest
 from tickmux.instrument import Instrument
 from tickmux.tick import QUOTE_FIELDS, Mode, Tick
@@ -33,6 +33,11 @@ _DEPTH_STREAMS = frozenset({"quote2", "marketDepth", "marketdata"})  # two of th
 _FEED_SYMBOL = re.compile(r"\d+_[A-Z]+", re.ASCII)
 _LISTING_ID = re.compile(r"-\d+", re.ASCII)
 _MOST_WORDS = 200
+
+_TOLD = {
+    "o": "open", "h": "high", "l": "low", "c": "close", "vol": "volume", "ltq": "last_trade_quantity",
+    "avgPr": "avg_trade_price", "tBQ": "total_buy_quantity", "tSQ": "total_sell_quantity", "oI": "oi",
+}  # fmt: skip
 
 _SEVERITY = {None: 0, Event.ACK: 1, Event.MALFORMED: 2, Event.ERROR: 3, Event.AUTH_ERROR: 4}
 
@@ -205,7 +210,8 @@ class SamcoCodec(FeedCodec):
 
     def _quote(self, fields: dict[str, Any], decoded: Decoded) -> Tick | None:
         instrument = self._route(fields.get("sym"), decoded)
-        last = price(fields.get("ltp"))
+        index = instrument is not None and instrument.is_index
+        last = price(fields.get("ltp"), index)
         if instrument is None or last is None:
             return None
         get = fields.get
@@ -214,10 +220,10 @@ class SamcoCodec(FeedCodec):
             mode=Mode.QUOTE,
             ltp=last,
             ltt=trade_time((get("lttUTC"), True), (get("ltt"), False), (get("lTrdT"), False)),
-            open=price(get("o")),
-            high=price(get("h")),
-            low=price(get("l")),
-            close=price(get("c")),
+            open=price(get("o"), index),
+            high=price(get("h"), index),
+            low=price(get("l"), index),
+            close=price(get("c"), index),
             volume=quantity(get("vol")),
             last_trade_quantity=quantity(get("ltq")),
             avg_trade_price=price(get("avgPr")),
@@ -227,6 +233,10 @@ class SamcoCodec(FeedCodec):
         )
         if all(getattr(tick, name) is None for name in QUOTE_FIELDS):
             tick.mode = Mode.LTP
+        # Frames are complete, but zero is what the broker sends of all that it does not know (section 5).
+        tick.taken_back = tuple(
+            name for key, name in _TOLD.items() if getattr(tick, name) is None and tells_something(get(key))
+        )
         return tick
 
     def _book(self, fields: dict[str, Any], decoded: Decoded) -> Tick | None:

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from tickmux.broker._symbol_list import SymbolList
+from tickmux.broker._wire_values import count as counted
+from tickmux.broker._wire_values import epoch_ms, price
 from tickmux.broker.tradejini.streaming import packets as wire
 from tickmux.broker.tradejini.streaming.packets import BrokenFrame, BrokenPacket, UnknownField
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
@@ -158,14 +160,20 @@ class TradejiniCodec(FeedCodec):
         if instrument is None:
             decoded.unrouted += 1
             return
-        for key, value in values.items():
+        lost: tuple[str, ...] = ()
+        for key, raw in values.items():
             if key in _PRICES:
-                record[_PRICES[key]] = value / divisor if value else None
+                name, value = _PRICES[key], price(raw, divisor, instrument.is_index)
             elif key in _QUANTITIES:
-                record[_QUANTITIES[key]] = value
+                name, value = _QUANTITIES[key], counted(raw)
             elif key == _LAST_TRADE:
-                record["ltt"] = value * 1000 if value > 0 else None
-        decoded.ticks.append(Tick(instrument=instrument, mode=Mode.QUOTE, **record))
+                name, value = "ltt", epoch_ms(raw)
+            else:
+                continue
+            record[name] = value
+            if value is None:
+                lost += (name,)
+        decoded.ticks.append(Tick(instrument=instrument, mode=Mode.QUOTE, taken_back=lost, **record))
 
     def _read_book(self, body: bytes, start: int, end: int, decoded: Decoded) -> None:
         values, rest = wire.fields(body, start, end, _L5_FIELDS, wire.LEVELS)
@@ -187,7 +195,7 @@ class TradejiniCodec(FeedCodec):
             record = record.copy()  # a late packet: nobody will tell when its totals change
         for key, name in _TOTALS.items():
             if key in values:
-                record[name] = values[key]
+                record[name] = counted(values[key])
         decoded.ticks.append(Tick(instrument=instrument, mode=Mode.DEPTH, depth=depth, **record))
 
     def _subject(self, values: dict[int, Any]) -> tuple[int, Instrument | None, Record]:
@@ -215,10 +223,10 @@ def _book(raw: bytes, count: int, divisor: int) -> Depth:
     asks: list[DepthLevel] = []
     read_bids = read_asks = 0
     for row in wire.LEVEL.iter_unpack(raw):
-        first, price, second, quantity, third, orders = row
+        first, paise, second, quantity, third, orders = row
         keys = (first, second, third)
         if keys != _BID_KEYS and keys != _ASK_KEYS:
-            keys, price, quantity, orders = _in_order(wire.LEVEL.pack(*row))
+            keys, paise, quantity, orders = _in_order(wire.LEVEL.pack(*row))
         if keys == _BID_KEYS:
             read_bids += 1
             side = bids
@@ -227,8 +235,8 @@ def _book(raw: bytes, count: int, divisor: int) -> Depth:
             side = asks
         if read_bids > count or read_asks > count or (side is bids and read_asks):
             raise BrokenPacket
-        if price:
-            side.append(DepthLevel(price / divisor, quantity, orders))
+        if (rupees := price(paise, divisor)) is not None:
+            side.append(DepthLevel(rupees, counted(quantity), counted(orders)))
     return Depth(buy=bids, sell=asks)
 
 
@@ -237,8 +245,8 @@ def _in_order(raw: bytes) -> tuple[tuple[int, int, int], int, int, int]:
     values, _ = wire.fields(raw, 0, len(raw), _L5_FIELDS)
     for keys in (_BID_KEYS, _ASK_KEYS):
         if values.keys() == set(keys):
-            price, quantity, orders = (values[key] for key in keys)
-            return keys, price, quantity, orders
+            paise, quantity, orders = (values[key] for key in keys)
+            return keys, paise, quantity, orders
     raise BrokenPacket
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tickmux.broker._wire_values import DEAREST, count, float_count, rupees
 from tickmux.broker.upstox.errors import error_codes, is_auth_failure, quotable
 from tickmux.broker.upstox.streaming.feed_schema import ParseError, parse_feed_response
 from tickmux.codec import BinaryText, Decoded, Event, FeedCodec, Frame
@@ -24,23 +25,26 @@ _REQUEST_MODE_D5, _REQUEST_MODE_D30 = 1, 3
 _MOST_BYTES, _MOST_ENTRIES = 4 << 20, 10_000
 _MOST_LEVELS, _MOST_CANDLES = 30, 32
 
+_CURRENCY = frozenset({"CDS", "BCD"})
 _OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS", "BCD", "MCX"})
 
-# Values beyond these are no prices, quantities or times; the comparisons let no NaN and no negative number through.
-_PRICE_LIMIT = 1e12
-_QUANTITY_LIMIT = 2.0**63
 _TIME_LIMIT = 253_402_300_800_000  # the year 10000
 
 
 class _Known:
-    """What the session has said about one instrument; None: nothing yet."""
+    """What the session has said about one instrument; None: nothing yet, or a value that was taken back."""
 
     __slots__ = (
-        "average", "buy_total", "close", "depth", "high", "low", "ltp", "ltq", "ltt", "oi", "open", "sell_total",
-        "volume",
+        "average", "buy_total", "close", "depth", "high", "is_index", "lost", "low", "ltp", "ltq", "ltt", "oi",
+        "open", "plain", "sell_total", "volume",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, instrument: Instrument) -> None:
+        self.is_index = instrument.is_index
+        self.plain = 200.0 if instrument.exchange in _CURRENCY else DEAREST
+        """Rupees below which there is no sentinel."""
+        self.lost: tuple[str, ...] = ()
+        """What was taken back since the last tick."""
         self.ltp: float | None = None
         self.ltt: int | None = None
         self.ltq: int | None = None
@@ -54,6 +58,20 @@ class _Known:
         self.buy_total: int | None = None
         self.sell_total: int | None = None
         self.depth: Depth | None = None
+
+    def judged(self, name: str, raw: float) -> float | None:
+        """The price of the tick's field `name` that was told; what is none takes the old one along."""
+        value = rupees(raw, self.is_index)
+        if value is None:
+            self.lost += (name,)
+        return value
+
+    def counted(self, name: str, raw: float) -> int | None:
+        """The same of a count."""
+        value = count(raw) if isinstance(raw, int) else float_count(raw)
+        if value is None:
+            self.lost += (name,)
+        return value
 
 
 class Account:
@@ -164,12 +182,14 @@ class UpstoxCodec(FeedCodec):
                 continue
             known = states.get(key)
             if known is None or kind == _INITIAL_FEED:
-                known = states[key] = _Known()
+                known = states[key] = _Known(instrument)
             feed = entry.value
             if key in unconfirmed:
                 self._learn(key, feed.requestMode)
             tick = _tick(feed, known, instrument, stamp)
             if tick is not None:
+                if known.lost:
+                    tick.taken_back, known.lost = known.lost, ()
                 ticks.append(tick)
         return decoded
 
@@ -246,14 +266,14 @@ def _market_tick(feed: Any, known: _Known, instrument: Instrument, stamp: int | 
     if feed.HasField("marketOHLC"):
         _merge_day(known, feed.marketOHLC.ohlc)
     average, volume, buy_total, sell_total = feed.atp, feed.vtt, feed.tbq, feed.tsq
-    if 0.0 < average < _PRICE_LIMIT:
-        known.average = average
-    if volume > 0:
-        known.volume = volume
-    if 0.0 < buy_total < _QUANTITY_LIMIT:
-        known.buy_total = int(buy_total)
-    if 0.0 < sell_total < _QUANTITY_LIMIT:
-        known.sell_total = int(sell_total)
+    if average:
+        known.average = average if 0.0 < average < known.plain else known.judged("avg_trade_price", average)
+    if volume:
+        known.volume = known.counted("volume", volume)
+    if buy_total:
+        known.buy_total = known.counted("total_buy_quantity", buy_total)
+    if sell_total:
+        known.sell_total = known.counted("total_sell_quantity", sell_total)
     if feed.HasField("marketLevel"):
         depth = known.depth = _depth(feed.marketLevel.bidAskQuote)
         # An empty side of a book has no quantity: the zero that is not on the wire is one here (section 5.5).
@@ -296,8 +316,8 @@ def _index_tick(feed: Any, known: _Known, instrument: Instrument, stamp: int | N
 def _greeks_tick(feed: Any, known: _Known, instrument: Instrument, stamp: int | None) -> Tick | None:
     if feed.HasField("ltpc"):
         _merge_ltpc(known, feed.ltpc)
-    if feed.vtt > 0:
-        known.volume = feed.vtt
+    if feed.vtt:
+        known.volume = known.counted("volume", feed.vtt)
     oi = _merge_oi(known, feed.oi, instrument)
     if known.ltp is None and known.volume is None:
         return None
@@ -315,14 +335,14 @@ def _ltp_fields(tick: Tick, known: _Known) -> Tick:
 
 def _merge_ltpc(known: _Known, ltpc: Any) -> None:
     price, time, quantity, close = ltpc.ltp, ltpc.ltt, ltpc.ltq, ltpc.cp
-    if 0.0 < price < _PRICE_LIMIT:
-        known.ltp = price
+    if price:
+        known.ltp = price if 0.0 < price < known.plain else known.judged("ltp", price)
     if 0 < time < _TIME_LIMIT:
         known.ltt = time
-    if quantity > 0:
-        known.ltq = quantity
-    if 0.0 < close < _PRICE_LIMIT:
-        known.close = close
+    if quantity:
+        known.ltq = known.counted("last_trade_quantity", quantity)
+    if close:
+        known.close = close if 0.0 < close < known.plain else known.judged("close", close)
 
 
 def _merge_day(known: _Known, candles: Any) -> None:
@@ -330,20 +350,20 @@ def _merge_day(known: _Known, candles: Any) -> None:
     for candle in candles if len(candles) <= _MOST_CANDLES else candles[:_MOST_CANDLES]:
         if candle.interval == "1d":
             first, high, low = candle.open, candle.high, candle.low
-            if 0.0 < first < _PRICE_LIMIT:
-                known.open = first
-            if 0.0 < high < _PRICE_LIMIT:
-                known.high = high
-            if 0.0 < low < _PRICE_LIMIT:
-                known.low = low
+            if first:
+                known.open = known.judged("open", first)
+            if high:
+                known.high = known.judged("high", high)
+            if low:
+                known.low = known.judged("low", low)
             return
 
 
 def _merge_oi(known: _Known, oi: float, instrument: Instrument) -> int | None:
     if instrument.exchange not in _OI_EXCHANGES:
         return None
-    if 0.0 < oi < _QUANTITY_LIMIT:
-        known.oi = int(oi)
+    if oi:
+        known.oi = known.counted("oi", oi)
     return known.oi
 
 
@@ -351,10 +371,10 @@ def _depth(quotes: Any) -> Depth:
     buy: list[DepthLevel] = []
     sell: list[DepthLevel] = []
     for quote in quotes if len(quotes) <= _MOST_LEVELS else quotes[:_MOST_LEVELS]:
-        price, quantity = quote.bidP, quote.bidQ
-        if 0.0 < price < _PRICE_LIMIT and quantity > 0:
+        price, quantity = rupees(quote.bidP), count(quote.bidQ)
+        if price is not None and quantity:
             buy.append(DepthLevel(price, quantity))
-        price, quantity = quote.askP, quote.askQ
-        if 0.0 < price < _PRICE_LIMIT and quantity > 0:
+        price, quantity = rupees(quote.askP), count(quote.askQ)
+        if price is not None and quantity:
             sell.append(DepthLevel(price, quantity))
     return Depth(buy, sell)

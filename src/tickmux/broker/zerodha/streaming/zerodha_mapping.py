@@ -9,14 +9,16 @@ from collections.abc import Hashable, Sequence
 
 import msgspec
 
+from tickmux.broker._wire_values import PLAIN, count, epoch_ms, price
 from tickmux.broker.zerodha.orders import order_of
 from tickmux.codec import Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
 
 SEGMENT_DIVISORS = {1: 100, 2: 100, 3: 10_000_000, 4: 100, 5: 100, 6: 10_000, 7: 100, 8: 100, 9: 100, 12: 10_000}
 """Price divisor by the token's low byte (section 5.3)."""
 
+_INDEX_SEGMENT = 9
 _OI_SEGMENTS = frozenset({2, 3, 5, 6, 7, 12})  # derivatives; a cash packet's open interest is meaningless
 
 _U16 = struct.Struct(">H").unpack_from
@@ -93,8 +95,9 @@ class ZerodhaCodec(FeedCodec):
                 continue
             divisor = SEGMENT_DIVISORS[token & 0xFF]  # wire_key lets no other segment in
             if length == 8:
-                if raw_last:
-                    ticks.append(Tick(instrument=instrument, mode=Mode.LTP, ltp=raw_last / divisor))
+                last = raw_last / divisor if 0 < raw_last < PLAIN else price(raw_last, divisor, instrument.is_index)
+                if last is not None:
+                    ticks.append(Tick(instrument=instrument, mode=Mode.LTP, ltp=last))
             elif length <= 32:
                 ticks.append(_index_tick(frame, start, length, instrument, divisor))
             else:
@@ -106,18 +109,24 @@ class ZerodhaCodec(FeedCodec):
         return decoded
 
 
+_INDEX_PRICES = ("ltp", "open", "high", "low", "close")
+_PRICES = (*_INDEX_PRICES, "avg_trade_price")
+
+
 def _index_tick(frame: bytes, start: int, length: int, instrument: Instrument, divisor: int) -> Tick:
     _, last, high, low, open_, close = _INDEX(frame, start)
     stamp = int.from_bytes(frame[start + 28 : start + 32], "big") if length == 32 else 0
+    prices = tuple([price(raw, divisor, True) for raw in (last, open_, high, low, close)])
     return Tick(
         instrument=instrument,
         mode=Mode.QUOTE,  # an index has no book: its full packet serves QUOTE
-        ltp=last / divisor if last else None,
-        open=open_ / divisor if open_ else None,
-        high=high / divisor if high else None,
-        low=low / divisor if low else None,
-        close=close / divisor if close else None,
-        timestamp=stamp * 1000 if stamp else None,
+        ltp=prices[0],
+        open=prices[1],
+        high=prices[2],
+        low=prices[3],
+        close=prices[4],
+        timestamp=epoch_ms(stamp),
+        taken_back=without_value(_INDEX_PRICES, prices) if None in prices else (),
     )
 
 
@@ -125,38 +134,59 @@ def _instrument_tick(
     frame: bytes, start: int, length: int, instrument: Instrument, divisor: int, segment: int
 ) -> Tick:
     _, last, quantity, average, volume, buy, sell, open_, high, low, close = _QUOTE(frame, start)
+    plain, is_index = PLAIN, segment == _INDEX_SEGMENT
+    prices = (
+        last / divisor if 0 < last < plain else price(last, divisor, is_index),
+        open_ / divisor if 0 < open_ < plain else price(open_, divisor, is_index),
+        high / divisor if 0 < high < plain else price(high, divisor, is_index),
+        low / divisor if 0 < low < plain else price(low, divisor, is_index),
+        close / divisor if 0 < close < plain else price(close, divisor, is_index),
+        average / divisor if 0 < average < plain else price(average, divisor, is_index),
+    )
     tick = Tick(
         instrument=instrument,
         mode=Mode.QUOTE,
-        ltp=last / divisor if last else None,
-        last_trade_quantity=quantity,
-        avg_trade_price=average / divisor if average else None,
-        volume=volume,
-        total_buy_quantity=buy,
-        total_sell_quantity=sell,
-        open=open_ / divisor if open_ else None,
-        high=high / divisor if high else None,
-        low=low / divisor if low else None,
-        close=close / divisor if close else None,
+        ltp=prices[0],
+        last_trade_quantity=quantity if quantity < plain else count(quantity),
+        avg_trade_price=prices[5],
+        volume=volume if volume < plain else count(volume),
+        total_buy_quantity=buy if buy < plain else count(buy),
+        total_sell_quantity=sell if sell < plain else count(sell),
+        open=prices[1],
+        high=prices[2],
+        low=prices[3],
+        close=prices[4],
+        taken_back=without_value(_PRICES, prices) if None in prices else (),
     )
-    if length == _PACKET_FULL:
+    if length == _PACKET_FULL and not is_index:
         traded, oi, _, _, stamp = _TIMES(frame, start + 44)
         tick.mode = Mode.DEPTH
-        tick.ltt = traded * 1000 if traded else None
-        tick.timestamp = stamp * 1000 if stamp else None
-        tick.oi = oi if segment in _OI_SEGMENTS else None
+        tick.ltt = epoch_ms(traded)
+        tick.timestamp = epoch_ms(stamp)
+        tick.oi = count(oi) if segment in _OI_SEGMENTS else None
         bids = start + _DEPTH_OFFSET
         asks = bids + _SIDE_SIZE
         tick.depth = Depth(buy=_side(frame[bids:asks], divisor), sell=_side(frame[asks : asks + _SIDE_SIZE], divisor))
+        if tick.ltt is None:
+            tick.taken_back += ("ltt",)
     return tick
 
 
 def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
-    return [
-        DepthLevel(price / divisor, quantity, orders)
-        for quantity, price, orders in _LEVEL.iter_unpack(raw)
-        if price and quantity
+    plain = PLAIN
+    rows = list(_LEVEL.iter_unpack(raw))
+    side = [
+        DepthLevel(paise / divisor, quantity, orders)
+        for quantity, paise, orders in rows
+        if 0 < paise < plain and 0 < quantity < plain
     ]
+    return side if len(side) == len(rows) else [level for row in rows if (level := _level(row, divisor))]
+
+
+def _level(row: tuple[int, int, int], divisor: int) -> DepthLevel | None:
+    quantity, raw, orders = row
+    value = price(raw, divisor)
+    return DepthLevel(value, quantity, orders) if value is not None and count(quantity) else None
 
 
 def _decode_postback(text: str) -> Decoded:
