@@ -1,7 +1,6 @@
 """Rows of instrument lists in SmartAPI's form: Angel One's and m.Stock's, with the roles of two columns swapped."""
 
 import re
-from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from tickmux.broker._list_rows import MONTHS, BadRow
-from tickmux.instrument import Instrument, derivative_symbol, format_expiry
+from tickmux.instrument import derivative_symbol, format_expiry
 
 _EXPIRY = re.compile(r"([0-9]{2})(-?)([A-Z]{3})\2([0-9]{4}|[0-9]{2})")
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -81,38 +80,3 @@ def expiry_day(text: str) -> tuple[date, str]:
     except ValueError:
         pass
     raise BadRow("bad expiry")
-
-
-class SeriesNames:
-    """Gives shares their symbols: those without their series, where no other of the exchange claims the same.
-
-    `series` is a pattern of the series that may be dropped; `best` are those that come first among several of one
-    name, the best one first. Others of one name have equal rights, and none of them is called by it.
-    """
-
-    def __init__(self, series: str, best: Sequence[str]) -> None:
-        self._match = re.compile(f"(.+)-({series})").fullmatch
-        self._best = best
-        self._plain: set[tuple[str, str]] = set()
-        self._other: dict[tuple[str, str], dict[str, Instrument]] = {}
-
-    def is_final(self, share: Instrument) -> bool:
-        """Whether the share's symbol is final already. If not, it is kept for `rest`."""
-        found = self._match(share.brsymbol)
-        if found is None:
-            self._plain.add((share.symbol, share.exchange))
-            return True
-        members = self._other.setdefault((found[1], share.exchange), {})
-        return members.setdefault(found[2], share) is not share  # a second one of the same series keeps its series
-
-    def rest(self) -> Iterator[Instrument]:
-        """The others, once all rows are known."""
-        for key, members in self._other.items():
-            bearer = "" if key in self._plain else self._bearer(members)
-            for series, share in members.items():
-                yield msgspec.structs.replace(share, symbol=key[0]) if series == bearer else share
-
-    def _bearer(self, members: dict[str, Instrument]) -> str:
-        if len(members) == 1:
-            return next(iter(members))
-        return next((series for series in self._best if series in members), "")

@@ -308,7 +308,9 @@ _COLUMNS = (
     "strikeprice,optiontype,ticksize"
 )
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_BSE_INDICES = {"SENSEX": "BSE SENSEX", "BANKEX": "BSE BANKEX", "SENSEX50": "SNSX50"}
+_BSE_INDICES = {"SENSEX": "SENSEX", "BANKEX": "BSE BANKEX", "SENSEX50": "BSE SENSEX 50"}
+_BSE_CODES = {"SENSEX": "BSX", "BANKEX": "BKX", "SENSEX50": "SX50"}
+"""What BSE's contracts on indices come under."""
 
 
 def _index_name(security: Security) -> str:
@@ -331,8 +333,9 @@ def scrip_row(security: Security) -> str:
     day = f"{expiry.day:02d}-{_MONTHS[expiry.month - 1]}-{expiry.year}"
     end = "" if future else f" {security.kind} {strike}"
     what = {"NSECD": "CUR", "MCX": "COM"}.get(name, "IDX")
+    root = _BSE_CODES.get(security.name, security.name) if name == "BSEFO" else security.name
     return (
-        f"{start},{security.name} {day}{end},{security.lot_size * security.multiplier},{security.name},N,"
+        f"{start},{root} {day}{end},{security.lot_size * security.multiplier},{root},N,"
         f"{'FUT' if future else 'OPT'}{what},1483021800,{strike},{'XX' if future else security.kind},{tick}"
     )
 

@@ -36,11 +36,11 @@ FILES = {
             "NIFTY, NSE_INDEX, 26000, NSE, NIFTY INDEX, –, –, 1, INDEX, 0.05",
         "NSE,26074,1,NIFTY MID SELECT,NIFTY MID SELECT,INDEX,0,":
             "MIDCPNIFTY, NSE_INDEX, 26074, NSE, NIFTY MID SELECT, –, –, 1, INDEX, 0.05",
-        "NSE,777,1,ABC,ABC-SM,SM,5,": "ABC-SM, NSE, 777, NSE, ABC-SM, –, –, 1, SM, 0.05",
+        "NSE,777,1,ABC,ABC-SM,SM,5,": "ABC, NSE, 777, NSE, ABC-SM, –, –, 1, SM, 0.05",
         "NSE,778,1,ABC,ABC-BE-EQ,EQ,0,": "ABC-BE, NSE, 778, NSE, ABC-BE-EQ, –, –, 1, EQ, 0.05",
         "NSE,779,1,ABD,ABD-BE,EQ,5,": "ABD, NSE, 779, NSE, ABD-BE, –, –, 1, EQ, 0.05",
         "NSE,780,1,ABE,ABE-GB,GB,5,": "ABE-GB, NSE, 780, NSE, ABE-GB, –, –, 1, GB, 0.05",
-        "NSE,781,1,ABF,-EQ,EQ,5,": "-EQ, NSE, 781, NSE, -EQ, –, –, 1, EQ, 0.05",
+        "NSE,781,1,ABF,-EQ,EQ,5,": "ABF, NSE, 781, NSE, -EQ, –, –, 1, EQ, 0.05",
     }),
     "BSE": (CASH, {
         "BSE,500112,1,SBIN,SBIN,A,5,": "SBIN, BSE, 500112, BSE, SBIN, –, –, 1, EQ, 0.05",
@@ -240,3 +240,20 @@ def test_expiries_are_read_in_every_form(text: str) -> None:
 def test_what_is_no_date_is_none(text: str) -> None:
     with pytest.raises(BadRow):
         expiry_day(text)
+
+
+def test_where_a_symbol_is_no_name_another_field_of_the_row_gives_it() -> None:
+    found = Lists().parse(
+        "\n".join(
+            (CASH, "NSE,1,1,12:,ALPHACO-EQ,EQ,5,", "BSE,2,1,BETACO,12:,B,5,", "NSE,3,1,GAMMACO,12:-EQ,EQ,5,")
+        ).encode(),
+        "x.txt",
+    )
+    assert [one.symbol for one in found if not one.is_index] == ["ALPHACO", "BETACO", "GAMMACO"]
+    ((future,)) = Lists().parse(
+        "\n".join((NFO, "NFO,1,1,12:,ALPHACO28AUG25F,28-AUG-2025,FUTSTK,XX,0,0.05,")).encode(), "x"
+    )
+    assert (future.symbol, future.name) == ("ALPHACO28AUG25FUT", "ALPHACO")
+    nameless = Lists()
+    assert list(nameless.parse("\n".join((CASH, "NSE,2,1,12:,12:,EQ,5,")).encode(), "x.txt")) == []
+    assert nameless.skipped == {"no symbol": 1}

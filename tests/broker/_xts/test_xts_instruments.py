@@ -51,7 +51,8 @@ def changed(row: str, **columns: str) -> str:
 
 @pytest.mark.parametrize("item", vector_cases.load("_xts")["master"], ids=lambda item: item["name"])
 def test_masters_become_the_tables_of_the_vectors(item: dict[str, Any]) -> None:
-    found = parse(json.dumps(item["response"]).encode(), item["segment"])
+    # The vectors are of the time when of NSE's series EQ alone was served.
+    found = [row for row in parse(json.dumps(item["response"]).encode(), item["segment"]) if row.series != "BE"]
     assert [{name: getattr(row, name) for name in COLUMNS} for row in found] == item["expect"]
 
 
@@ -89,7 +90,7 @@ def test_the_master_comes_from_the_sessions_prefix_and_without_a_session_from_th
         (changed(RELIANCE, c1="x"), "no instrument id"),
         (changed(RELIANCE, c1=""), "no instrument id"),
         (changed(RELIANCE, c3=" "), "no name"),
-        (changed(RELIANCE, c5="BE"), "series that is not served"),
+        (changed(RELIANCE, c5=""), "series that is not served"),
         (changed(RELIANCE, c11="abc"), "bad tick size"),
         (changed(RELIANCE, c11="nan"), "bad tick size"),
         (changed(RELIANCE, c12="-1"), "bad lot size"),

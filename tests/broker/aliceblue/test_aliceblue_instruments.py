@@ -73,7 +73,7 @@ def test_a_hyphen_in_a_name_stays() -> None:
     row = "NSE,nse_cm,EQ,BAJAJ-AUTO,16669.0,EQ,BAJAJ AUTO,BAJAJ-AUTO EQ,BAJAJ-AUTO-EQ,1,0.5"
     assert parsed(FILES["NSE"][0], row) == [("BAJAJ-AUTO", "NSE", "16669")]
     other = "NSE,nse_cm,SM,ABC,77,SM,ABC LTD,ABC SM,ABC-SM,1,0.05"
-    assert parsed(FILES["NSE"][0], other) == [("ABC-SM", "NSE", "77")]
+    assert parsed(FILES["NSE"][0], other) == [("ABC", "NSE", "77")]
 
 
 def test_currency_of_bse_is_an_exchange_of_its_own() -> None:

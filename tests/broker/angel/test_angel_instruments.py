@@ -62,14 +62,14 @@ def test_the_sample_rows_become_the_expected_table() -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_series_is_dropped_where_no_eq_row_has_the_same_name(order: int) -> None:
+def test_a_series_of_shares_is_dropped_where_no_better_one_has_the_same_name(order: int) -> None:
     symbols = ["SBIN-EQ", "SBIN-BE", "ABC-BE", "DEF-SM", "GOI-SG", "BAJAJ-AUTO-EQ", "HI-BEST-EQ", "M&M-BZ"]
     assert nse_symbols(*symbols[::order]) == {
         "SBIN-EQ": "SBIN",
         "SBIN-BE": "SBIN-BE",
         "ABC-BE": "ABC",
         "DEF-SM": "DEF",
-        "GOI-SG": "GOI",
+        "GOI-SG": "GOI-SG",
         "BAJAJ-AUTO-EQ": "BAJAJ-AUTO",
         "HI-BEST-EQ": "HI-BEST",
         "M&M-BZ": "M&M",
@@ -77,21 +77,21 @@ def test_a_series_is_dropped_where_no_eq_row_has_the_same_name(order: int) -> No
 
 
 def test_one_symbol_never_stands_for_two_series() -> None:
-    found = nse_symbols("ABC-N1", "ABC-BE", "ABC-BZ", "BOND-N1", "BOND-N2", "XYZ", "XYZ-BE")
+    found = nse_symbols("ABC-N1", "ABC-BE", "ABC-BZ", "BOND-N1", "BOND-N2", "XYZ-EQ", "XYZ-BE")
     assert found == {
         "ABC-BE": "ABC",
         "ABC-BZ": "ABC-BZ",
         "ABC-N1": "ABC-N1",
         "BOND-N1": "BOND-N1",
         "BOND-N2": "BOND-N2",
-        "XYZ": "XYZ",
+        "XYZ-EQ": "XYZ",
         "XYZ-BE": "XYZ-BE",
     }
 
 
-def test_two_rows_of_one_series_get_two_symbols() -> None:
+def test_two_rows_of_one_series_claim_one_symbol_so_that_the_store_takes_neither() -> None:
     found = parse(SHARE | {"token": "1", "symbol": "TWICE-ST"}, SHARE | {"token": "2", "symbol": "TWICE-ST"})
-    assert {(row.token, row.symbol) for row in found} == {("1", "TWICE"), ("2", "TWICE-ST")}
+    assert {(row.token, row.symbol) for row in found} == {("1", "TWICE"), ("2", "TWICE")}
 
 
 def test_a_share_of_bse_keeps_its_symbol_whatever_it_ends_in() -> None:

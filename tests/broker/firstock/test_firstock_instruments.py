@@ -42,7 +42,7 @@ def test_an_index_row_has_neither_isin_nor_tick_nor_freeze_quantity() -> None:
     rows = ("NSE,1,1,A-EQ,A,,0,0", "NSE,2,1,B-EQ,B,INE1,0,0", "NSE,3,1,C-EQ,C,,0.05,0", "NSE,4,1,D-SM,D,,0,9")
     found = BROKER.instruments().parse("\n".join((FILES["NSE"][0], *rows)).encode(), "NSE.csv")
     assert [(one.symbol, one.exchange) for one in found] == [
-        ("AEQ", "NSE_INDEX"), ("B", "NSE"), ("C", "NSE"), ("D-SM", "NSE"),
+        ("AEQ", "NSE_INDEX"), ("B", "NSE"), ("C", "NSE"), ("D", "NSE"),
     ]  # fmt: skip
 
 

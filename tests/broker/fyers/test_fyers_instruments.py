@@ -111,7 +111,7 @@ def test_where_series_share_a_name_the_main_one_gets_it() -> None:
         ("SBIN-N1", "NSE", "NSE:SBIN-N1"),
         ("SBIN", "NSE", "NSE:SBIN-EQ"),
         ("SUZLON", "NSE", "NSE:SUZLON-BE"),
-        ("OLD-BE", "NSE", "NSE:OLD-BE"),
+        ("OLD", "NSE", "NSE:OLD-BE"),
         ("OLD-BZ", "NSE", "NSE:OLD-BZ"),
         ("BAJAJ-AUTO", "NSE", "NSE:BAJAJ-AUTO-EQ"),
         ("SBIN-X", "BSE", "BSE:SBIN-X"),
@@ -119,7 +119,7 @@ def test_where_series_share_a_name_the_main_one_gets_it() -> None:
     ]
 
 
-def test_what_kinds_of_shares_are_offered() -> None:
+def test_all_kinds_of_shares_and_bonds_are_offered() -> None:
     rows = [
         row("ETF", token="10100000001", kind="9"),
         row("SGBAUG28", "GB", token="10100000002", kind="2"),
@@ -130,8 +130,10 @@ def test_what_kinds_of_shares_are_offered() -> None:
     ]
     reader = FyersInstruments()
     found = read("\n".join(rows), reader)
-    assert [(each.symbol, each.instrumenttype) for each in found] == [("ETF", "EQ"), ("SGBAUG28", "GB"), ("T", "EQ")]
-    assert reader.skipped == {"instrument type that is not offered": 3}
+    assert [(each.symbol, each.instrumenttype) for each in found] == [
+        ("ETF", "EQ"), ("SGBAUG28-GB", "GB"), ("BOND-N1", "N1"), ("OTHER", "EQ"), ("T-F", "EQ"), ("U", "GB"),
+    ]  # fmt: skip
+    assert not reader.skipped
 
 
 @pytest.mark.parametrize(

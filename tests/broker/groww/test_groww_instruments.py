@@ -113,8 +113,8 @@ def test_a_share_of_several_series_is_the_best_of_them() -> None:
         for number, series in enumerate(("N1", "BE", "EQ"), 1)
     ]
     found, skipped = parse(*rows)
-    assert [one.token for one in found] == ["3"]
-    assert skipped == {"another series of the same symbol": 2}
+    assert {one.symbol: one.token for one in found} == {"SBIN": "3", "SBIN-BE": "2", "SBIN-N1": "1"}
+    assert not skipped
 
 
 def test_a_coarse_tick_is_taken_as_rupees_and_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -91,8 +91,8 @@ def test_contracts_of_every_segment(row: str, symbol: str, exchange: str, expiry
     assert (found.symbol, found.exchange, found.expiry) == (symbol, exchange, expiry)
 
 
-@pytest.mark.parametrize("group", ["BL", "IV", "SM", "BZ", "GB", ""])
-def test_shares_of_other_groups_are_dropped_on_nse_and_kept_on_bse(group: str) -> None:
+@pytest.mark.parametrize("group", ["BL", ""])
+def test_block_deals_and_shares_without_a_group_are_dropped_on_nse_and_kept_on_bse(group: str) -> None:
     row = f"1,{group},nse_cm,,ABC,ABC-{group},,INE1,5,1,-1,-1"
     assert skipped(row) == {"group that is not served": 1}
     assert [each.symbol for each in parse(row.replace("nse_cm", "bse_cm"))] == ["ABC"]
@@ -103,7 +103,9 @@ def test_an_equity_series_goes_before_trade_to_trade_wherever_it_stands() -> Non
         return f"{token},{group},nse_cm,,{symbol},{symbol}-{group},,INE1,5,1,-1,-1"
 
     rows = (share(1, "BE", "ABC"), share(2, "BE", "XYZ"), share(3, "EQ", "ABC"))
-    assert {row.symbol: row.brsymbol for row in parse(*rows)} == {"ABC": "ABC-EQ", "XYZ": "XYZ-BE"}
+    assert {row.symbol: row.brsymbol for row in parse(*rows)} == {
+        "ABC": "ABC-EQ", "ABC-BE": "ABC-BE", "XYZ": "XYZ-BE",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

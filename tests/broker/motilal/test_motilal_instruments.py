@@ -69,8 +69,10 @@ def test_a_symbol_is_borne_by_its_best_series() -> None:
         HEADER, share(1, "BE", "ABC", "ABC"), share(2, "BL", "ABC", "ABC"), share(3, "EQ", "ABC", "ABC"),
         share(4, "BE", "X-Y LTD", "XY"), share(5, "SM", "SMALL CO", "SC"),
     )  # fmt: skip
-    assert {row.symbol: row.token for row in rows} == {"ABC": "3", "XY": "4", "SMALL CO": "5"}
-    assert skipped == {"another series bears the symbol": 2}
+    assert {row.symbol: row.token for row in rows} == {
+        "ABC": "3", "ABC-BE": "1", "ABC-BL": "2", "XY": "4", "SMALL CO": "5",
+    }  # fmt: skip
+    assert not skipped
 
 
 def test_a_share_without_a_series_loses_the_word_eq_all_the_same() -> None:
@@ -97,6 +99,12 @@ def test_a_share_without_a_series_loses_the_word_eq_all_the_same() -> None:
         ),
         ("5,MCX,6,CRUDEOIL 17-DEC-2026 PE 5500,100,CRUDEOIL,N,OPTFUT,0,5500.00,PE,0.1", "CRUDEOIL17DEC265500PE", 0.1),
         ("8,BSEFO,7,SENSEX 24-DEC-2026,20,SENSEX,N,FUTIDX,0,0,,0.05", "SENSEX24DEC26FUT", 0.05),
+        ("8,BSEFO,7,BSX 26-NOV-2026 CE 85000,20,BSX,N,OPTIDX,0,85000,CE,0.05", "SENSEX26NOV2685000CE", 0.05),
+        ("8,BSEFO,7,BKX 26-NOV-2026,20,BKX,N,FUTIDX,0,-1,XX,0.05", "BANKEX26NOV26FUT", 0.05),
+        ("8,BSEFO,7,SX50 26-NOV-2026,20,SX50,N,FUTIDX,0,-1,XX,0.05", "SENSEX5026NOV26FUT", 0.05),
+        ("8,BSEFO,7,BIT 26-NOV-2026,20,BIT,N,FUTIDX,0,-1,XX,0.05", "BIT26NOV26FUT", 0.05),
+        ("6,NSECD,5,USDINR 29-DEC-2026,1000,USDINR,N,FUTCUR,0,-1,XX,0.000", "USDINR29DEC26FUT", 0.0025),
+        ("2,NSEFO,5,NIFTY 29-DEC-2026,75,NIFTY,N,FUTIDX,0,-1,XX,0.000", "NIFTY29DEC26FUT", 0.05),
         ("2,NSEFO,8,M&M 29-DEC-2026 CE 3162.5,350,M&M,N,OPTSTK,0,3162.5,CE,0.05", "M&M29DEC263162.5CE", 0.05),
     ],
 )
@@ -122,6 +130,11 @@ def test_a_file_that_does_not_say_what_is_suspended_is_a_list_all_the_same() -> 
         ("NSE", "Nifty PSU Bank", "NIFTYPSUBANK"),
         ("BSE", "BSE  Bankex", "BANKEX"),
         ("BSE", "SNSX50", "SENSEX50"),
+        ("BSE", "SENSEX", "SENSEX"),
+        ("BSE", "BSE SENSEX 50", "SENSEX50"),
+        ("BSE", "BSE HEALTHC", "BSEHEALTHCARE"),
+        ("BSE", "FIN", "BSEFINANCIALSERVICES"),
+        ("BSE", "BSE 500", "BSE500"),
         ("BSE", "SNXT50", "BSESENSEXNEXT50"),
         ("BSE", "BSE CAPGOOD", "BSECAPITALGOODS"),
         ("BSE", "BSE CONSDUR", "BSECONSUMERDURABLES"),

@@ -141,8 +141,8 @@ def test_a_series_is_dropped_where_the_bare_name_is_free(order: int) -> None:
     }
 
 
-def test_two_exchanges_and_two_rows_of_one_series_do_not_take_each_others_names() -> None:
-    assert symbols("X-BE", exchange="BSE") == {"X-BE": "X"}
+def test_two_exchanges_do_not_take_each_others_names_and_the_store_takes_neither_of_two_rows_of_one_series() -> None:
+    assert symbols("X-BE", exchange="BSE") == {"X-BE": "X-BE"}  # BSE has groups, no series
     found = parse(
         SHARE | {"token": "1", "name": "X-EQ", "exch_seg": "BSE"},
         SHARE | {"token": "2", "name": "X-BE"},
@@ -151,7 +151,7 @@ def test_two_exchanges_and_two_rows_of_one_series_do_not_take_each_others_names(
     assert {(row.token, row.symbol, row.exchange) for row in found} == {
         ("1", "X", "BSE"),
         ("2", "X", "NSE"),
-        ("3", "X-BE", "NSE"),
+        ("3", "X", "NSE"),
     }
 
 

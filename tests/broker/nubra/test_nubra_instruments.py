@@ -166,8 +166,8 @@ def test_a_ref_id_is_unique_over_all_files() -> None:
 
 def test_a_share_of_several_series_is_the_best_of_them() -> None:
     found, skipped = parse(*[SBIN | {"ref_id": n, "series": s} for n, s in enumerate(("N1", "EQ", "BE"), 1)])
-    assert [one.token for one in found] == ["2"]
-    assert skipped == {"another series of the same symbol": 2}
+    assert {one.symbol: one.token for one in found} == {"SBIN": "2", "SBIN-BE": "3", "SBIN-N1": "1"}
+    assert not skipped
 
 
 @pytest.mark.parametrize(

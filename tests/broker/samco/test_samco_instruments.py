@@ -107,7 +107,7 @@ def test_no_two_indices_share_a_name() -> None:
     assert len(rows) == len(indices()) == len({row.token for row in rows}) == 58
 
 
-def test_a_share_loses_its_series_unless_another_bears_the_name() -> None:
+def test_the_best_series_of_a_share_bears_the_name_and_a_bond_never() -> None:
     rows = parse(
         "NSE,,1_NSE,ABC-BE,ABC,0,EQ,1,,,0.05\n"
         "NSE,,2_NSE,ABC-EQ,ABC,0,EQ,1,,,0.05\n"
@@ -121,7 +121,7 @@ def test_a_share_loses_its_series_unless_another_bears_the_name() -> None:
         ("ABC", "NSE"): "2_NSE",
         ("ABC-BE", "NSE"): "1_NSE",
         ("XYZ", "NSE"): "3_NSE",
-        ("MNO", "NSE"): "5_NSE",
+        ("MNO-MF", "NSE"): "5_NSE",
         ("MNO-SG", "NSE"): "4_NSE",
         ("M-BL", "NSE"): "6_NSE",
         ("ABC", "BSE"): "7_BSE",

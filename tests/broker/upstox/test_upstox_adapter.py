@@ -40,7 +40,7 @@ def test_each_wish_is_one_of_the_brokers_modes(instrument: Instrument, mode: Mod
 def test_tradable_instruments_have_five_and_thirty_levels_and_indices_none() -> None:
     levels = {exchange: UpstoxAdapter().depth_levels(exchange) for exchange in UpstoxAdapter.exchanges}
     assert {exchange for exchange, offered in levels.items() if offered == (5, 30)} == {
-        "NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX",
+        "NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO",
     }  # fmt: skip
     assert {exchange for exchange, offered in levels.items() if not offered} == {
         "NSE_INDEX", "BSE_INDEX", "GLOBAL_INDEX",

@@ -116,12 +116,20 @@ def series(kind: str, number: int, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("kinds", "best"),
-    [(["N1", "EQ", "BE"], 1), (["ST", "SM", "BZ", "BE"], 3), (["N1", "ST"], 1), (["N1", "N2"], 0), (["EQ", "N1"], 0)],
+    [
+        (["N1", "EQ", "BE"], 1),
+        (["ST", "SM", "BZ", "BE"], 3),
+        (["N1", "ST"], 1),
+        (["N1", "N2"], None),
+        (["EQ", "N1"], 0),
+    ],
 )
-def test_a_symbol_of_several_series_is_the_best_of_them(kinds: list[str], best: int) -> None:
+def test_a_symbol_of_several_series_is_the_best_of_them(kinds: list[str], best: int | None) -> None:
     found, skipped = parse([series(kind, number) for number, kind in enumerate(kinds)])
-    assert [(one.symbol, one.token, one.instrumenttype) for one in found] == [("SBIN", f"NSE_EQ|INE{best}", "EQ")]
-    assert skipped == {"another series of the same symbol": len(kinds) - 1}
+    assert {one.token: one.symbol for one in found} == {
+        f"NSE_EQ|INE{number}": "SBIN" if number == best else f"SBIN-{kind}" for number, kind in enumerate(kinds)
+    }
+    assert not skipped
 
 
 def test_the_same_symbol_on_two_exchanges_is_two_instruments() -> None:
@@ -145,7 +153,7 @@ def test_the_expiry_is_the_day_in_india() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (SBIN | {"segment": "NSE_COM"}, "unknown segment NSE_COM"),
+        (SBIN | {"segment": "NSE_XYZ"}, "unknown segment NSE_XYZ"),
         (SBIN | {"instrument_key": "INE062A01020"}, "no instrument key of its segment"),
         (SBIN | {"instrument_key": "NSE_EQ|"}, "no instrument key of its segment"),
         (SBIN | {"instrument_key": "BSE_EQ|INE062A01020"}, "no instrument key of its segment"),

@@ -189,12 +189,13 @@ def test_a_market_is_followed_from_the_snapshot_on() -> None:
     against(body)
 
 
-def test_what_is_of_another_segment_than_ours_is_skipped_in_the_list() -> None:
+def test_the_whole_list_is_served_commodities_of_nse_too() -> None:
     simulator = UpstoxSimulator(Exchange(seed=3, clock=TickingClock()))
     ((filename, content),) = simulator.instrument_dump()
     parts = BROKER.instruments()
     found = list(parts.parse(content, filename))
-    assert dict(parts.skipped) == {"unknown segment NSE_COM": 1}
+    assert not parts.skipped
+    assert "NCO" in {instrument.exchange for instrument in found}
     for instrument in found:
         security = simulator.exchange.find(instrument.symbol, instrument.exchange)
         assert instrument.token == instrument_key(security)
@@ -449,7 +450,7 @@ def test_the_instrument_list_and_the_profile_are_served() -> None:
         parts = BROKER.instruments(simulator.urls)
         (download,) = parts.downloads(None)
         answer = await http.get(download.url)
-        assert len(list(parts.parse(answer.content, download.filename))) == len(simulator.exchange.securities) - 1
+        assert len(list(parts.parse(answer.content, download.filename))) == len(simulator.exchange.securities)
         base = simulator.urls["login"].partition("/v2/")[0]
         headers = {"Authorization": f"Bearer {simulator.credentials['access_token']}"}
         profile = await http.get(f"{base}/v2/user/profile", headers=headers)

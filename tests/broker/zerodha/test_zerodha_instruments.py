@@ -86,8 +86,8 @@ def test_index_names_become_our_symbols(name: str, exchange: str, symbol: str, o
     assert (found.brsymbol, found.brexchange) == (name, exchange)
 
 
-def test_an_equity_keeps_its_series_and_a_weekly_option_its_real_date() -> None:
-    assert one("5,1,ABC-BE,ABC,0,,0,0.05,1,EQ,NSE,NSE").symbol == "ABC-BE"
+def test_a_share_has_its_bare_name_and_a_weekly_option_its_real_date() -> None:
+    assert one("5,1,ABC-BE,ABC,0,,0,0.05,1,EQ,NSE,NSE").symbol == "ABC"
     weekly = one("12202754,47667,NIFTY2581425000CE,NIFTY,0,2025-08-14,25000.0,0.05,75,CE,NFO-OPT,NFO")
     assert weekly.symbol == "NIFTY14AUG2525000CE"
 

@@ -5,6 +5,7 @@ A file is CSV text, often in a zip. A column is known by its name without blanks
 """
 
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import ClassVar
 
 from tickmux.broker._list_rows import MONTHS, BadRow, is_digits, number, split_line
 from tickmux.broker._noren.index_names import index_symbol
+from tickmux.broker._share_names import first_name, named, split_nse_symbol
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry, format_strike
 from tickmux.instrument_list import Download, InstrumentList, ListFormatError
@@ -35,6 +37,8 @@ _PAISE_FROM = {"CDS": 0.05, "BCD": 0.05, "MCX": 5.0}
 common tick, while 5 paise is the smallest of all."""
 _FUTURES = ("FUT", "IF", "SF")
 _PLAIN_SERIES = ("EQ", "BE")
+_CONTRACT_NAME = re.compile(r"(.+?)\d{2}[A-Z]{3}\d{2}(?:F|FUT|[CP][\d.]+)?", re.ASCII)
+"""`NAME` + day, of a trading symbol."""
 _BUCKETS = {
     "BSXFUT": "SENSEX", "BSXOPT": "SENSEX",
     "BKXFUT": "BANKEX", "BKXOPT": "BANKEX",
@@ -79,7 +83,7 @@ class NorenInstruments(InstrumentList):
             lines = lines[1:]
         elif not any(line.count(",") >= len(columns) - 1 for line in lines[:100]):
             raise ListFormatError(f"{filename} is not {self.broker}'s instrument list: no {len(columns)} columns")
-        return self._instruments(lines, columns)
+        return named(self._instruments(lines, columns), self.skipped)
 
     def _text(self, data: bytes, filename: str) -> str:
         if data[:2] == b"PK":
@@ -169,24 +173,21 @@ class NorenInstruments(InstrumentList):
         return index_symbol(row["symbol"], row["tradingsymbol"])
 
     def series(self, row: Row) -> str:
-        """The series of an NSE share."""
+        """The series of an NSE share, or the group of one on BSE."""
         return row.get("instrument", "").upper()
 
-    def plain_symbol(self, row: Row) -> str:
-        """The symbol of an NSE share of EQ or BE: only that suffix goes, BAJAJ-AUTO-EQ keeps a hyphen."""
-        name, _, suffix = row["tradingsymbol"].rpartition("-")
-        return name if name and suffix in _PLAIN_SERIES else row["tradingsymbol"]
-
     def share(self, row: Row, token: str, tick: float) -> Instrument:
-        exchange, symbol, kind = row["exchange"], row["tradingsymbol"], "EQ"
+        exchange, brsymbol, series, kind = row["exchange"], row["tradingsymbol"], self.series(row), "EQ"
+        symbol = brsymbol.removesuffix(f"-{series}") if series else brsymbol
         if exchange == "NSE":
-            series = self.series(row)
-            if series in _PLAIN_SERIES:
-                symbol = self.plain_symbol(row)
-            elif series:
+            if symbol == brsymbol:
+                symbol, series = split_nse_symbol(brsymbol, series)
+            if series and series not in _PLAIN_SERIES:
                 kind = series
+        listed = row.get("symbol", "")
+        symbol = first_name(symbol or listed, listed, row.get("companyname", ""))
         name = row.get("symbol") or symbol
-        return _made(row, symbol, exchange, token, name=name, instrumenttype=kind, tick_size=tick)
+        return _made(row, symbol, exchange, token, name=name, instrumenttype=kind, tick_size=tick, series=series)
 
     def index(self, exchange: str, token: str, symbol: str, brsymbol: str, tick: float) -> Instrument:
         return Instrument(
@@ -202,9 +203,8 @@ class NorenInstruments(InstrumentList):
         )
 
     def derivative(self, row: Row, token: str, kind: str, tick: float) -> Instrument:
-        name = row.get("symbol")
-        if not name:
-            raise BadRow("no symbol")
+        stem = _CONTRACT_NAME.fullmatch(row["tradingsymbol"].upper())
+        name = first_name(row.get("symbol", ""), stem[1] if stem is not None else "")
         option = row.get("optiontype", "").upper()
         day, strike = expiry_day(row.get("expiry", "")), 0.0
         if option in ("CE", "PE"):

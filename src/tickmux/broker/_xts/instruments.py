@@ -12,6 +12,7 @@ import msgspec
 
 from tickmux.broker._index_names import bse_index_symbol
 from tickmux.broker._list_rows import BadRow, instruments, is_digits, iso_day, number
+from tickmux.broker._share_names import first_name, named
 from tickmux.broker._xts.adapter import XtsAdapter
 from tickmux.broker._xts.messages import SEGMENT_OF, SEGMENTS, digits
 from tickmux.broker._xts.rest import INDEX_LIST, MASTER, Verdict, read_answer, with_prefix
@@ -29,6 +30,8 @@ _FUTURE_SERIES = ("FUT", "IF", "SF")
 _OPTION_SERIES = ("OPT", "IO", "SO")
 _OPTION_TYPES = {"3": "CE", "4": "PE"}
 _NUMBER_OF_A_FILE = re.compile(r"[-:=](1|11)(?!\w)")
+_SERIES = re.compile(r"[A-Z][A-Z0-9]", re.ASCII)
+"""NSE's series, those of shares and bonds."""
 _LEAST_COLUMNS, _LEAST_OF_A_FUTURE, _LEAST_OF_AN_OPTION = 16, 17, 19
 
 
@@ -110,7 +113,7 @@ class XtsInstruments(InstrumentList):
             instrument = _instrument(line.rstrip("\r").split("|"))
             return self._claimed(instrument) if instrument.is_index else instrument
 
-        return instruments(filter(str.strip, text.split("\n")), read, self.skipped)
+        return named(instruments(filter(str.strip, text.split("\n")), read, self.skipped), self.skipped)
 
     def _index_list(self, names: list[Any], brexchange: str) -> Iterator[Instrument]:
         return instruments(names, lambda entry: self._claimed(_listed_index(entry, brexchange)), self.skipped)
@@ -177,11 +180,13 @@ def _instrument(row: list[str]) -> Instrument:
         raise BadRow("spread")
     expiry, strike = "", 0.0
     if brexchange in _INDEX_EXCHANGES:
-        symbol, brsymbol, kind = name, row[14].strip(), "EQ"
+        brsymbol, kind = row[14].strip(), "EQ"
         if brexchange == "BSECM" and series == "SPOT":
             exchange, symbol, kind = _INDEX_EXCHANGES[brexchange], _index_symbol(brexchange, name), "INDEX"
-        elif brexchange == "NSECM" and series != "EQ":
+        elif brexchange == "NSECM" and not _SERIES.fullmatch(series):
             raise BadRow("series that is not served")
+        else:
+            symbol = first_name(name, brsymbol)
     else:
         brsymbol = row[4].strip()
         is_option = kind == _OPTION or (kind != _FUTURE and series.startswith(_OPTION_SERIES))
@@ -209,4 +214,5 @@ def _instrument(row: list[str]) -> Instrument:
         lotsize=int(number(row[12].strip(), "lot size")),
         instrumenttype=kind,
         tick_size=number(row[11].strip(), "tick size"),
+        series=series if exchange in ("NSE", "BSE") else "",
     )

@@ -42,9 +42,6 @@ class AliceBlueInstruments(NorenInstruments):
     def series(self, row: Row) -> str:
         return row.get("groupname", "").upper()
 
-    def plain_symbol(self, row: Row) -> str:
-        return row["symbol"]
-
     def bse_underlying(self, row: Row, day: date, strike: float) -> str:
         words = row.get("formattedinsname", "").split()
         return words[0] if words else super().bse_underlying(row, day, strike)

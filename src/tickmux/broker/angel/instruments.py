@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from math import inf, isfinite
 
 from tickmux.broker._list_rows import BadRow, JsonArray, instruments
-from tickmux.broker._smartapi_list import ListRow, Number, SeriesNames, future, option
+from tickmux.broker._share_names import first_name, named, split_nse_symbol
+from tickmux.broker._smartapi_list import ListRow, Number, future, option
 from tickmux.broker.angel.streaming.angel_adapter import AngelAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument
@@ -26,10 +27,6 @@ _INDEX_NAMES = {
     "SNSX50": "SENSEX50",
 }
 
-_SERIES = "(?!EQ)[A-Z0-9]{1,2}"
-_SHARE_SERIES = ("BE", "BZ", "SM", "ST")
-"""Series in which a company's share itself trades, when it does not in EQ; the best one first."""
-
 
 class _Row(ListRow):
     symbol: str
@@ -46,18 +43,12 @@ class AngelInstruments(InstrumentList):
         return [Download(url=self.urls["instruments"], filename="OpenAPIScripMaster.json")]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
-        return self._rows(JsonArray(data, _Row, filename, "Angel One's instrument list"))
-
-    def _rows(self, table: JsonArray[_Row]) -> Iterator[Instrument]:
-        names = SeriesNames(_SERIES, _SHARE_SERIES)
-        for found in instruments(table.rows, lambda raw: _instrument(table.read(raw)), self.skipped):
-            if found.exchange != "NSE" or names.is_final(found):
-                yield found
-        yield from names.rest()
+        table = JsonArray(data, _Row, filename, "Angel One's instrument list")
+        return named(instruments(table.rows, lambda raw: _instrument(table.read(raw)), self.skipped), self.skipped)
 
 
 def _instrument(row: _Row) -> Instrument:
-    """One row in our terms, NSE's cash symbols with their series but for EQ; raises BadRow."""
+    """One row in our terms; raises BadRow."""
     exchange = brexchange = row.exch_seg
     kind = row.instrumenttype or ""
     token = str(row.token)
@@ -69,7 +60,7 @@ def _instrument(row: _Row) -> Instrument:
         raise BadRow("no token")
     if not brsymbol:
         raise BadRow("no symbol")
-    expiry, strike = "", 0.0
+    expiry, strike, series = "", 0.0, ""
     if kind == "AMXIDX":
         exchange = _INDEX_EXCHANGES.get(brexchange, "")
         symbol = _index_symbol(name)
@@ -77,10 +68,9 @@ def _instrument(row: _Row) -> Instrument:
         if not exchange or not symbol:
             raise BadRow("index that is not served")
     elif not kind and brexchange in _CASH:
-        symbol = brsymbol.removesuffix("-EQ") if brexchange == "NSE" else brsymbol
+        symbol, series = split_nse_symbol(brsymbol) if brexchange == "NSE" else (brsymbol, "")
+        symbol = first_name(symbol, name)
         kind = "EQ"
-        if not symbol:
-            raise BadRow("no symbol")
     elif kind[:3] in ("FUT", "OPT") and brexchange in _DERIVATIVES:
         if kind[:3] == "FUT":
             contract = future(name, row.expiry)
@@ -102,6 +92,7 @@ def _instrument(row: _Row) -> Instrument:
         lotsize=int(_number(row.lotsize, "lot size")),
         instrumenttype=kind,
         tick_size=_number(row.tick_size, "tick size") / (_CURRENCY if brexchange == "CDS" else _PAISE),
+        series=series,
     )
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from tickmux.broker._index_names import BSE_INDEX_NAMES
 from tickmux.broker._list_rows import BadRow, CsvTable, is_digits, iso_day, number
+from tickmux.broker._share_names import first_name, named
 from tickmux.broker.dhan.streaming.dhan_adapter import DhanAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -49,7 +50,6 @@ _BSE_INDEX_NAMES = {name.translate(_NO_SPACES): symbol for name, symbol in BSE_I
 
 _ROOT = re.compile(r"(.+)-(?:\d{1,2})?[A-Za-z]{3}\d{4}-(?:FUT|[\d.]+-(?:CE|PE))")
 _LARGEST = 1e12
-_SERIES_RANK = {"EQ": 0, "BE": 1}
 
 
 class DhanInstruments(InstrumentList):
@@ -62,12 +62,12 @@ class DhanInstruments(InstrumentList):
         return [Download(url=self.urls["instruments"], filename=FILENAME)]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
-        return self._rows(CsvTable(data, _COLUMNS, filename, "Dhan's instrument list"))
+        return named(self._rows(CsvTable(data, _COLUMNS, filename, "Dhan's instrument list")), self.skipped)
 
     def _rows(self, table: CsvTable) -> Iterator[Instrument]:
         keys: set[tuple[str, str]] = set()
-        symbols: set[tuple[str, str]] = set()
-        chosen: dict[tuple[str, str], tuple[int, Instrument]] = {}
+        symbols: set[tuple[str, str, str]] = set()
+        indices: dict[tuple[str, str, str], Instrument] = {}
         for line in table.lines():
             try:
                 row = [cell.strip() for cell in table.cells(line)]
@@ -79,14 +79,13 @@ class DhanInstruments(InstrumentList):
                 if key in keys:
                     raise BadRow("security id twice in a segment")
                 keys.add(key)
-                name = (instrument.exchange, instrument.symbol)
-                if place[2] in ("EQ", "INDEX"):
-                    # Which of several rows of a symbol is meant shows only at the end of the file.
-                    rank = _rank(instrument, row[11])
-                    if name in chosen:
-                        self.skipped["another row of the same symbol is preferred"] += 1
-                    if name not in chosen or rank < chosen[name][0]:
-                        chosen[name] = (rank, instrument)
+                name = (instrument.exchange, instrument.symbol, instrument.series)
+                if place[2] == "INDEX":
+                    # Of several rows of one index the lowest id is meant, which shows only at the end of the file.
+                    if name in indices:
+                        self.skipped["another row of the same index is preferred"] += 1
+                    if name not in indices or int(instrument.token) < int(indices[name].token):
+                        indices[name] = instrument
                     continue
                 if name in symbols:
                     raise BadRow("another row has the same symbol")
@@ -94,20 +93,12 @@ class DhanInstruments(InstrumentList):
                 yield instrument
             except BadRow as reason:
                 self.skipped[str(reason)] += 1
-        for _, instrument in chosen.values():
-            yield instrument
-
-
-def _rank(instrument: Instrument, series: str) -> int:
-    """Which of several rows of one symbol is taken: the lowest, of equals the first."""
-    if instrument.exchange == "NSE":
-        return _SERIES_RANK.get(series, 2)
-    return int(instrument.token) if instrument.exchange == "BSE_INDEX" else 0
+        yield from indices.values()
 
 
 def _instrument(place: tuple[str, str, str], row: list[str]) -> Instrument:
     """One row in our terms; raises BadRow."""
-    _, _, token, _, brsymbol, lot_text, custom, expiry_text, strike_text, option, tick_text, _, company = row
+    _, _, token, _, brsymbol, lot_text, custom, expiry_text, strike_text, option, tick_text, series, company = row
     exchange, brexchange, kind = place
     if not (is_digits(token) and len(token) <= 10):
         raise BadRow("no security id")
@@ -118,7 +109,7 @@ def _instrument(place: tuple[str, str, str], row: list[str]) -> Instrument:
     expiry, strike = "", 0.0
     tick = round(_number(tick_text, "tick size") / 100, 6)  # paise
     if kind == "EQ":
-        symbol, name = brsymbol, company or custom
+        symbol, name = first_name(brsymbol, custom), company or custom
     elif kind == "INDEX":
         symbol, name = _index_symbol(brsymbol, exchange), custom or company
         tick = 0.0
@@ -145,6 +136,7 @@ def _instrument(place: tuple[str, str, str], row: list[str]) -> Instrument:
         lotsize=int(_number(lot_text, "lot size")),
         instrumenttype=kind,
         tick_size=tick,
+        series=series if exchange in ("NSE", "BSE") else "",
     )
 
 

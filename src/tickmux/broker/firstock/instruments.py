@@ -3,6 +3,7 @@
 from tickmux.broker._list_rows import number
 from tickmux.broker._noren.index_names import index_symbol
 from tickmux.broker._noren.instruments import NorenInstruments, Row
+from tickmux.broker._share_names import split_nse_symbol
 from tickmux.broker.firstock.streaming.firstock_adapter import FirstockAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument_list import Download
@@ -29,5 +30,4 @@ class FirstockInstruments(NorenInstruments):
         return index_symbol(row["tradingsymbol"], row.get("companyname", ""))
 
     def series(self, row: Row) -> str:
-        suffix = row["tradingsymbol"].rpartition("-")[2]
-        return suffix if suffix in ("EQ", "BE") else ""
+        return split_nse_symbol(row["tradingsymbol"])[1] if row["exchange"] == "NSE" else ""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from tickmux.broker._list_rows import BadRow, CsvTable, is_digits, iso_day, number
+from tickmux.broker._share_names import first_name, named
 from tickmux.broker.fivepaisa.index_names import index_symbol
 from tickmux.broker.fivepaisa.streaming.fivepaisa_adapter import FivepaisaAdapter
 from tickmux.codec import Credentials
@@ -25,9 +26,8 @@ _EXCHANGES = {
     ("M", "D"): "MCX",
 }
 _CASH = ("NSE", "BSE")
-_CASH_SERIES = ("EQ", "BE")
-_SERIES = frozenset({*_CASH_SERIES, "XX", "  "})
-"""Derivatives have XX or two blanks; the column must not be stripped."""
+_CONTRACT_SERIES = frozenset({"EQ", "BE", "XX", "  "})
+"""Derivatives have XX or two blanks; the column must not be stripped before the look."""
 _KINDS = {"XX": "FUT", "CE": "CE", "PE": "PE"}
 _LAST_SHARE = 999_900
 """Higher codes of the cash segments are indices."""
@@ -46,17 +46,17 @@ class FivepaisaInstruments(InstrumentList):
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
         if data.lstrip(b'" \r\n').startswith(_FAILURES):
             raise ListFormatError(f"{filename}: 5paisa has no scrip master to give right now; try again later")
-        return self._rows(CsvTable(data, _COLUMNS, filename, "5paisa's scrip master"))
+        return named(self._rows(CsvTable(data, _COLUMNS, filename, "5paisa's scrip master")), self.skipped)
 
     def _rows(self, table: CsvTable) -> Iterator[Instrument]:
-        chosen: dict[tuple[str, str], tuple[tuple[int, int], Instrument]] = {}
+        chosen: dict[tuple[str, str, str], tuple[int, Instrument]] = {}
         for line in table.lines():
             try:
                 instrument, rank = _instrument(*table.cells(line))
             except BadRow as reason:
                 self.skipped[str(reason)] += 1
                 continue
-            name = (instrument.symbol, instrument.exchange)
+            name = (instrument.symbol, instrument.exchange, instrument.series)
             if name in chosen:
                 self.skipped["listed under another code"] += 1
             if name not in chosen or rank > chosen[name][0]:
@@ -77,30 +77,31 @@ def _instrument(
     lot_text: str,
     root: str,
     series: str,
-) -> tuple[Instrument, tuple[int, int]]:
+) -> tuple[Instrument, int]:
     """One row in our terms, and its rank among rows of the same name, the highest of which counts."""
     exchange = _EXCHANGES.get((exchange_text.strip(), segment_text.strip()))
     if exchange is None:
         raise BadRow("exchange that is not served")
-    if series not in _SERIES:
-        raise BadRow("series that is not served")
     code_text, brsymbol, root = code_text.strip(), name.rstrip().upper(), root.strip()
     if not is_digits(code_text) or len(code_text) > 18:
         raise BadRow("no scrip code")
     code = int(code_text)
     if not root or not brsymbol:
         raise BadRow("no symbol")
-    rank = (0, code)
+    rank = code
     expiry, strike = "", 0.0
     if exchange in _CASH and code > _LAST_SHARE:
         exchange, kind, symbol = f"{exchange}_INDEX", "INDEX", index_symbol(root)
-        rank = (0, 0)  # all alike: the first row stays
+        rank, series = 0, ""  # all alike: the first row stays
     elif exchange in _CASH:
-        if series not in _CASH_SERIES:
+        kind, series = "EQ", series.strip().upper()
+        if not series or series == "XX":
             raise BadRow("series that is not served")
-        kind, symbol = "EQ", root
-        rank = (int(series == "EQ"), code)
+        symbol = first_name(root, brsymbol)
     else:
+        if series not in _CONTRACT_SERIES:
+            raise BadRow("series that is not served")
+        series = ""
         kind = _KINDS.get(scrip_type.strip(), "")
         if not kind:
             raise BadRow("scrip type that is not served")
@@ -123,6 +124,7 @@ def _instrument(
         lotsize=int(number(lot_text.strip(), "lot size")),
         instrumenttype=kind,
         tick_size=number(tick_text.strip(), "tick size"),
+        series=series,
     ), rank
 
 

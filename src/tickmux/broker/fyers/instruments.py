@@ -1,14 +1,14 @@
 """FYERS' instrument lists: CSV files of NSE and BSE, JSON files of currency and MCX (specification section 9)."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from tickmux.broker._list_rows import BadRow, instruments, is_digits, number, split_line
+from tickmux.broker._list_rows import BadRow, is_digits, number, split_line
+from tickmux.broker._share_names import first_name, named
 from tickmux.broker.fyers.streaming.fyers_adapter import FyersAdapter
 from tickmux.broker.fyers.streaming.fyers_mapping import quote_topic
 from tickmux.codec import Credentials
@@ -25,21 +25,12 @@ _CASH = {("10", "10"): "NSE", ("12", "10"): "BSE"}  # exchange and segment colum
 _DERIVATIVES = {("10", "11"): "NFO", ("12", "11"): "BFO"}
 _JSON_EXCHANGES = {"1012": "CDS", "1120": "MCX"}
 _EQUITY_TYPES = {"NSE": frozenset({"0", "9"}), "BSE": frozenset({"0", "4", "50"})}
-_GOLD_BOND, _INDEX = "2", "10"
+_INDEX = "10"
 _INDEX_SYMBOLS = {
     "NSE": {"NIFTYMID50": "NIFTYMIDCAP50"},
     "BSE": {"SNXT50": "BSESENSEXNEXT50", "100": "BSE100", "200": "BSE200", "500": "BSE500"},
 }
 _OPTIONS = frozenset({"CE", "PE"})
-
-
-class _Share(NamedTuple):
-    """A cash row before its symbol is settled: `name` is shared by all series of one company."""
-
-    name: str
-    series: str
-    kind: str
-    row: list[str]
 
 
 class _Record(msgspec.Struct, rename="camel"):
@@ -80,7 +71,9 @@ class FyersInstruments(InstrumentList):
         if filename == INDEX_NAMES_FILE:
             self._read_index_names(data)
             return iter(())
-        return self._parse_json(data, filename) if data.lstrip()[:1] == b"{" else self._parse_csv(data, filename)
+        if data.lstrip()[:1] == b"{":
+            return self._parse_json(data, filename)
+        return named(self._parse_csv(data, filename), self.skipped)
 
     def _read_index_names(self, data: bytes) -> None:
         try:
@@ -92,7 +85,6 @@ class FyersInstruments(InstrumentList):
 
     def _parse_csv(self, data: bytes, filename: str) -> Iterator[Instrument]:
         # Line by line, so that a stray quote spoils its own row only.
-        shares: dict[str, list[_Share]] = {"NSE": [], "BSE": []}
         found = False
         for line in data.decode("utf-8-sig", "replace").splitlines():
             if not line.strip():
@@ -109,33 +101,13 @@ class FyersInstruments(InstrumentList):
                     if row[2] == _INDEX:
                         yield _index(exchange, row, self._index_names.get(row[9], ""))
                     else:
-                        shares[exchange].append(_share(exchange, row))
+                        yield _share(exchange, row)
                 else:
                     raise BadRow("segment that is read from another file")
             except BadRow as reason:
                 self.skipped[str(reason)] += 1
         if not found:
             raise ListFormatError(f"{filename} holds no row of FYERS' instrument list")
-        for exchange, listed in shares.items():
-            yield from self._named(exchange, listed)
-
-    def _named(self, exchange: str, listed: list[_Share]) -> Iterator[Instrument]:
-        """Where several series share a name, the main one gets it plain and the others with their series."""
-        count = Counter(share.name for share in listed)
-        plain = Counter(share.name for share in listed if _is_main(exchange, share))
-
-        def named(share: _Share) -> Instrument:
-            alone = count[share.name] == 1 or (plain[share.name] == 1 and _is_main(exchange, share))
-            return _instrument(
-                share.row,
-                symbol=share.name if alone or not share.series else f"{share.name}-{share.series}",
-                exchange=exchange,
-                kind=share.kind,
-                name=share.row[1].strip(),
-                lot_size=share.row[3],
-            )
-
-        return instruments(listed, named, self.skipped)
 
     # -- JSON ----------------------------------------------------------------------------------------------
 
@@ -163,23 +135,18 @@ class FyersInstruments(InstrumentList):
 _decode_record = msgspec.json.Decoder(_Record).decode
 
 
-def _is_main(exchange: str, share: _Share) -> bool:
-    return share.series == "EQ" if exchange == "NSE" else share.row[2] == "0"
-
-
-def _share(exchange: str, row: list[str]) -> _Share:
-    ticker = row[9].strip()
-    series = ticker.rpartition("-")[2] if "-" in ticker else ""
-    if row[2] in _EQUITY_TYPES[exchange]:
-        kind = "EQ"
-    elif exchange == "NSE" and row[2] == _GOLD_BOND and series == "GB":
-        kind = "GB"
-    else:
-        raise BadRow("instrument type that is not offered")
-    name = row[13].strip()
-    if not name:
-        raise BadRow("no symbol")
-    return _Share(name, series, kind, row)
+def _share(exchange: str, row: list[str]) -> Instrument:
+    ticker, name = row[9].strip().partition(":")[2], row[13].strip()
+    stem, _, series = ticker.rpartition("-")
+    return _instrument(
+        row,
+        symbol=first_name(name, stem or ticker),
+        exchange=exchange,
+        kind="EQ" if row[2] in _EQUITY_TYPES[exchange] else series or "EQ",
+        name=row[1].strip(),
+        lot_size=row[3],
+        series=series if stem else "",
+    )
 
 
 def _index(exchange: str, row: list[str], feed_name: str) -> Instrument:
@@ -216,6 +183,7 @@ def _instrument(
     expiry: str = "",
     strike: float = 0.0,
     extra: str = "",
+    series: str = "",
 ) -> Instrument:
     if not symbol:
         raise BadRow("no symbol")
@@ -233,6 +201,7 @@ def _instrument(
             instrumenttype=kind,
             tick_size=number(row[4], "tick size"),
             extra=extra,
+            series=series,
         )
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tickmux.broker._list_rows import BadRow, CsvTable, iso_day, number
+from tickmux.broker._share_names import first_name, named
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
 from tickmux.instrument_list import Download, InstrumentList
@@ -29,8 +30,6 @@ _INDEX_NAMES = {
     "BSESMLCAP": "BSESMALLCAP",
 }
 """Trading symbols of indices that differ from ours; those of other rows are never renamed."""
-_SERIES_RANKS = {"EQ": 0, "BE": 1, "BZ": 2, "SM": 3, "ST": 4}
-_OTHER_SERIES = 5
 _COARSE_TICK = 1.0
 """Rupees: right for shares above 10,000 rupees, but Groww's documentation shows paise once."""
 
@@ -62,12 +61,11 @@ class GrowwInstruments(InstrumentList):
         return [Download(url=self.urls["instruments"], filename="instrument.csv")]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
-        return self._instruments(CsvTable(data, _Row._fields, filename, "Groww's instrument list"))
+        table = CsvTable(data, _Row._fields, filename, "Groww's instrument list")
+        return named(self._instruments(table), self.skipped)
 
     def _instruments(self, table: CsvTable) -> Iterator[Instrument]:
-        # A share may be listed in several series, of which the best may come last: shares wait for the end.
-        shares: dict[tuple[str, str], tuple[int, Instrument]] = {}
-        names: set[tuple[str, str]] = set()
+        names: set[tuple[str, str, str]] = set()
         tokens: set[tuple[str, str]] = set()
         coarse = 0
         for line in table.lines():
@@ -81,24 +79,16 @@ class GrowwInstruments(InstrumentList):
                 self.skipped[str(reason)] += 1
                 continue
             tokens.add(key)
-            name = (instrument.symbol, instrument.exchange)
+            name = (instrument.symbol, instrument.exchange, instrument.series)
             if instrument.instrumenttype == "EQ":
                 coarse += instrument.tick_size >= _COARSE_TICK
-                rank = _SERIES_RANKS.get(row.series.strip(), _OTHER_SERIES)
-                held = shares.get(name)
-                if held is not None:
-                    self.skipped["another series of the same symbol"] += 1
-                if held is None or rank < held[0]:
-                    shares[name] = rank, instrument
-            elif name in names:
+            if name in names:
                 self.skipped["repeated symbol"] += 1
             else:
                 names.add(name)
                 yield instrument
         if coarse:
             log.warning("Groww lists %d shares with ticks of a rupee or more; they are taken as they stand", coarse)
-        for _, share in shares.values():
-            yield share
 
 
 def _instrument(row: _Row) -> Instrument:
@@ -115,13 +105,14 @@ def _instrument(row: _Row) -> Instrument:
     if exchange is None:
         raise BadRow("unknown exchange or segment")
     root = row.underlying_symbol.strip()
-    expiry, strike = "", 0.0
+    expiry, strike, series = "", 0.0, ""
     if segment == "CASH":
         if kind == "IDX":
             exchange += "_INDEX"
             symbol, kind = _INDEX_NAMES.get(brsymbol, brsymbol), "INDEX"
         else:
-            symbol, kind = brsymbol, "EQ"
+            kind, series = "EQ", row.series.strip()
+            symbol = first_name(brsymbol, row.name.strip())
     elif kind in ("FUT", "CE", "PE"):
         if not root:
             raise BadRow("derivative without an underlying")
@@ -146,4 +137,5 @@ def _instrument(row: _Row) -> Instrument:
         lotsize=int(number(row.lot_size, "lot size")),
         instrumenttype=kind,
         tick_size=number(row.tick_size, "tick size"),
+        series=series,
     )

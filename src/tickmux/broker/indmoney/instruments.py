@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
 
-from msgspec.structs import replace
-
 from tickmux.broker._list_rows import MONTHS, BadRow, CsvTable, is_digits, number
+from tickmux.broker._share_names import first_name, named
 from tickmux.broker.indmoney.streaming.indmoney_adapter import IndmoneyAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -65,30 +64,18 @@ class IndmoneyInstruments(InstrumentList):
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
         is_index = b"INSTRUMENT_NAME" not in data.partition(b"\n")[0]
         table = CsvTable(data, _INDEX_COLUMNS if is_index else _COLUMNS, filename, _TITLE)
-        return self._rows(table, is_index, filename)
+        return named(self._rows(table, is_index, filename), self.skipped)
 
     def _rows(self, table: CsvTable, is_index: bool, filename: str) -> Iterator[Instrument]:
         in_paise = 0
-        taken: set[str] = set()
-        waiting: list[tuple[str, Instrument]] = []
         for line in table.lines():
             try:
                 cells = [cell.strip() for cell in table.cells(line)]
-                instrument, rescaled = (_index(*cells), False) if is_index else _instrument(*cells[:-1])
+                instrument, rescaled = (_index(*cells), False) if is_index else _instrument(*cells)
             except BadRow as reason:
                 self.skipped[str(reason)] += 1
                 continue
             in_paise += rescaled
-            if instrument.instrumenttype == "EQ" and instrument.exchange == "NSE":
-                if cells[-1] != "EQ":
-                    waiting.append((cells[-1], instrument))  # whether the name is free is known at the end only
-                    continue
-                taken.add(instrument.symbol)
-            yield instrument
-        for series, instrument in waiting:
-            if instrument.symbol in taken and series:
-                instrument = replace(instrument, symbol=f"{instrument.symbol}-{series}")
-            taken.add(instrument.symbol)
             yield instrument
         if in_paise:
             log.warning("%s: the tick sizes of %d shares were taken as paise", filename, in_paise)
@@ -125,6 +112,7 @@ def _instrument(
     option_type: str,
     tick_text: str,
     name: str,
+    series: str,
 ) -> tuple[Instrument, bool]:
     """One row of shares or derivatives, and whether its tick size was taken as paise; raises BadRow."""
     _check(brexchange, token)
@@ -133,7 +121,7 @@ def _instrument(
     expiry, strike, rescaled = "", 0.0, False
     tick_size = number(tick_text, "tick size")
     if segment == "E" and broker_kind == "EQUITY":
-        exchange, kind, symbol = brexchange, "EQ", brsymbol
+        exchange, kind, symbol = brexchange, "EQ", first_name(brsymbol, name)
         if tick_size >= 1:
             tick_size, rescaled = round(tick_size / 100, 6), True
     elif segment in ("FNO", "D") and (broker_kind in _FUTURES or broker_kind in _OPTIONS):
@@ -165,6 +153,7 @@ def _instrument(
         lotsize=int(number(lot_text, "lot size")),
         instrumenttype=kind,
         tick_size=tick_size,
+        series=series if kind == "EQ" else "",
     ), rescaled
 
 

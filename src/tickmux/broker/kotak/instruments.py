@@ -7,6 +7,7 @@ from functools import lru_cache
 from math import isfinite
 
 from tickmux.broker._list_rows import BadRow, is_digits, split_line
+from tickmux.broker._share_names import SHARE_SERIES, first_name, named
 from tickmux.broker.kotak.streaming.kotak_adapter import KotakAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -18,6 +19,8 @@ _DERIVATIVES = {"nse_fo": "NFO", "bse_fo": "BFO", "cde_fo": "CDS", "mcx_fo": "MC
 _FILES = {segment: f"transformed-v1/{segment}-v1.csv" for segment in _CASH} | {
     segment: f"transformed/{segment}.csv" for segment in _DERIVATIVES
 }
+_BLOCK_DEALS = "BL"
+"""NSE's window of block deals, twice a day for some minutes: its rows have no market of their own."""
 _SINCE_1980 = frozenset({"nse_fo", "cde_fo"})
 _EPOCH_1980 = 315_513_000
 
@@ -84,14 +87,13 @@ class KotakInstruments(InstrumentList):
         if missing := [column for column in _COLUMNS if column not in header]:
             kind = "an error answer of the broker" if data.lstrip()[:1] in (b"{", b"<") else "another file"
             raise ListFormatError(f"{filename} is not an instrument file of Kotak's but {kind}: no {missing[0]!r}")
-        return self._rows(lines, header)
+        return named(self._rows(lines, header), self.skipped)
 
     def _rows(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
         wanted = [name for name in (*_COLUMNS, *_OPTIONAL_COLUMNS) if name in header]
         places = [header.index(name) for name in wanted]
         tokens: set[tuple[str, str]] = set()
-        symbols: set[tuple[str, str]] = set()
-        trade_to_trade: list[Instrument] = []
+        symbols: set[tuple[str, str, str]] = set()
         for number in range(1, len(lines)):
             line = lines[number].strip("\r")
             if not line:
@@ -105,23 +107,13 @@ class KotakInstruments(InstrumentList):
                 key = (instrument.brexchange, instrument.token)
                 if key in tokens and not instrument.is_index:
                     raise BadRow("token twice in a segment")
-                if row["pGroup"] == "BE" and instrument.exchange == "NSE":
-                    tokens.add(key)
-                    trade_to_trade.append(instrument)  # takes the plain symbol only where no EQ row does
-                    continue
-                name = (instrument.exchange, instrument.symbol)
+                name = (instrument.exchange, instrument.symbol, instrument.series)
                 if name in symbols:
                     raise BadRow("another row has the same symbol")
             except BadRow as reason:
                 self.skipped[str(reason)] += 1
             else:
                 tokens.add(key)
-                symbols.add(name)
-                yield instrument
-        for instrument in trade_to_trade:
-            if (name := (instrument.exchange, instrument.symbol)) in symbols:
-                self.skipped["another row has the same symbol"] += 1
-            else:
                 symbols.add(name)
                 yield instrument
 
@@ -135,21 +127,21 @@ def _instrument(row: Mapping[str, str]) -> Instrument:
         raise BadRow("no token")
     if not root:
         raise BadRow("no symbol")
-    brsymbol, name, expiry, strike = row["pTrdSymbol"], root, "", 0.0
+    brsymbol, name, expiry, strike, series = row["pTrdSymbol"], root, "", 0.0, ""
     if segment in _CASH:
         exchange = _CASH[segment]
-        share = row["pGroup"] in ("EQ", "BE") if exchange == "NSE" else bool(row["pISIN"])
-        if share:
-            kind, symbol, name = "EQ", root, row.get("pDesc") or root
-        elif not row["pISIN"]:
+        if exchange == "NSE" and row["pISIN"] and row["pGroup"] in ("", _BLOCK_DEALS):
+            raise BadRow("group that is not served")
+        if row["pISIN"] or (exchange == "NSE" and row["pGroup"] in SHARE_SERIES):
+            kind, series, name = "EQ", row["pGroup"], row.get("pDesc") or root
+            symbol = first_name(root, brsymbol.removesuffix(f"-{series}"))
+        else:
             exchange, kind = f"{exchange}_INDEX", "INDEX"
             plain = root.upper().replace(" ", "")
             symbol = _BY_FEED_NAME.get(plain, plain)
             brsymbol = FEED_NAMES.get(symbol, root)
             if "," in brsymbol or "|" in brsymbol:
                 raise BadRow("index that cannot be named")
-        else:
-            raise BadRow("group that is not served")
     else:
         exchange = _DERIVATIVES[segment]
         kind = {"XX": "FUT", "CE": "CE", "PE": "PE"}.get(row["pOptionType"], "")
@@ -173,6 +165,7 @@ def _instrument(row: Mapping[str, str]) -> Instrument:
         lotsize=int(_number(row["lLotSize"], "lot size")),
         instrumenttype=kind,
         tick_size=_tick_size(row["dTickSize"], row.get("lPrecision", "")),
+        series=series,
     )
 
 

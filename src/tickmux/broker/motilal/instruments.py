@@ -6,6 +6,7 @@ from datetime import date
 from functools import lru_cache
 
 from tickmux.broker._list_rows import MONTHS, BadRow, is_digits, number, split_line
+from tickmux.broker._share_names import first_name, named
 from tickmux.broker.motilal.streaming.motilal_adapter import MotilalAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -36,16 +37,34 @@ _NSE_INDEX_NAMES = {
 _BSE_INDEX_NAMES = {
     "BSE SENSEX": "SENSEX",
     "BSE BANKEX": "BANKEX",
+    "BSE SENSEX 50": "SENSEX50",
     "SNSX50": "SENSEX50",
     "SNXT50": "BSESENSEXNEXT50",
     "BSE CAPGOOD": "BSECAPITALGOODS",
     "BSE CONSDUR": "BSECONSUMERDURABLES",
     "BSE FMCG": "BSEFASTMOVINGCONSUMERGOODS",
     "BSE IT": "BSEINFORMATIONTECHNOLOGY",
+    "BSE CARBON": "BSECARBONEX",
+    "BSE DOL30": "BSEDOLLEX30",
+    "BSE DOL100": "BSEDOLLEX100",
+    "BSE DOL200": "BSEDOLLEX200",
+    "ENERGY": "BSEENERGY",
+    "FIN": "BSEFINANCIALSERVICES",
+    "BSE GREENX": "BSEGREENEX",
+    "BSE HEALTHC": "BSEHEALTHCARE",
+    "INDSTR": "BSEINDUSTRIALS",
+    "LRGCAP": "BSELARGECAP",
+    "MIDSEL": "BSEMIDCAPSELECTINDEX",
+    "SMLSEL": "BSESMALLCAPSELECTINDEX",
+    "BSE SMLCAP": "BSESMALLCAP",
+    "TELCOM": "BSETELECOM",
+    "BSE INFRA": "BSEINDIAINFRASTRUCTUREINDEX",
 }
+_BSE_UNDERLYINGS = {"BSX": "SENSEX", "BKX": "BANKEX", "SX50": "SENSEX50"}
+"""The codes that BSE's contracts on indices come under; a stock's code is its symbol."""
+_USUAL_TICKS = {"NSECD": 0.0025}
+_USUAL_TICK = 0.05
 _INDEX_TICK = 0.05
-_SERIES_RANKS = {"EQ": 0, "BE": 1}
-_OTHER_SERIES = 2
 
 
 class MotilalInstruments(InstrumentList):
@@ -73,7 +92,7 @@ class MotilalInstruments(InstrumentList):
         if missing := [column for column in _COLUMNS if column not in header]:
             kind = "an error answer of the broker" if data.lstrip()[:1] in (b"{", b"<") else "another file"
             raise ListFormatError(f"{filename} is no list of Motilal Oswal's but {kind}: no column {missing[0]!r}")
-        return self._scrips(lines, header)
+        return named(self._scrips(lines, header), self.skipped)
 
     def _rows(self, lines: list[str], header: list[str], columns: Sequence[str]) -> Iterator[dict[str, str]]:
         places = [header.index(column) for column in columns]
@@ -106,8 +125,7 @@ class MotilalInstruments(InstrumentList):
 
     def _scrips(self, lines: list[str], header: list[str]) -> Iterator[Instrument]:
         tokens: set[tuple[str, str]] = set()
-        symbols: set[tuple[str, str]] = set()
-        shares: dict[tuple[str, str], tuple[int, Instrument]] = {}
+        symbols: set[tuple[str, str, str]] = set()
         columns = (*_COLUMNS, _SUSPENDED) if _SUSPENDED in header else _COLUMNS
         for row in self._rows(lines, header, columns):
             try:
@@ -116,15 +134,7 @@ class MotilalInstruments(InstrumentList):
                 if key in tokens:
                     raise BadRow("scrip code twice in an exchange")
                 tokens.add(key)
-                name = (instrument.exchange, instrument.symbol)
-                if instrument.instrumenttype == "EQ":
-                    # Which of several series bears the name shows only at the end of the file.
-                    rank = _SERIES_RANKS.get(row["optiontype"], _OTHER_SERIES)
-                    if name in shares:
-                        self.skipped["another series bears the symbol"] += 1
-                    if name not in shares or rank < shares[name][0]:
-                        shares[name] = (rank, instrument)
-                    continue
+                name = (instrument.exchange, instrument.symbol, instrument.series)
                 if name in symbols:
                     raise BadRow("another row has the same symbol")
                 symbols.add(name)
@@ -132,8 +142,6 @@ class MotilalInstruments(InstrumentList):
                 self.skipped[str(reason)] += 1
             else:
                 yield instrument
-        for _, instrument in shares.values():
-            yield instrument
 
 
 def _index(row: Mapping[str, str]) -> Instrument:
@@ -169,12 +177,15 @@ def _scrip(row: Mapping[str, str]) -> Instrument:
         raise BadRow("suspended")
     if not brsymbol:
         raise BadRow("no symbol")
-    expiry, strike = "", 0.0
+    expiry, strike, series = "", 0.0, ""
     if brexchange in _CASH:
         if option in ("CE", "PE") or any(word in kind for word in ("FUT", "OPT", "IDX")):
             raise BadRow("not a share")
-        exchange, kind = brexchange, "EQ"
-        symbol = root if exchange == "NSE" and option in _SERIES_RANKS and root else _without_series(brsymbol, option)
+        exchange, kind, series = brexchange, "EQ", option
+        symbol = _without_series(brsymbol, option)
+        if exchange == "NSE" and option in ("EQ", "BE") and root:
+            symbol = root
+        symbol = first_name(symbol, root)
     else:
         exchange = _DERIVATIVES[brexchange]
         if option in ("CE", "PE"):
@@ -188,6 +199,8 @@ def _scrip(row: Mapping[str, str]) -> Instrument:
             raise BadRow("neither future nor option")
         if not root:
             raise BadRow("derivative without an underlying")
+        if brexchange == "BSEFO":
+            root = _BSE_UNDERLYINGS.get(root, root)
         day, expiry = _expiry(brsymbol)
         symbol = derivative_symbol(root, day, kind, strike)
     return Instrument(
@@ -201,7 +214,8 @@ def _scrip(row: Mapping[str, str]) -> Instrument:
         strike=strike,
         lotsize=int(number(row["marketlot"], "lot size")),
         instrumenttype=kind,
-        tick_size=number(row["ticksize"], "tick size"),
+        tick_size=number(row["ticksize"], "tick size") or _USUAL_TICKS.get(brexchange, _USUAL_TICK),
+        series=series,
     )
 
 
@@ -229,7 +243,7 @@ def _expiry_of(day: str, month: str, year: str) -> tuple[date, str]:
 
 
 def _expiry(name: str) -> tuple[date, str]:
-    """The day in a name, and how our rows spell it; the column of that name counts from an unknown day."""
+    """The day in a name, and how our rows spell it: on MCX the column of that name is a day late in India."""
     found = _DAY.search(name.upper())
     if found is None:
         raise BadRow("bad expiry")

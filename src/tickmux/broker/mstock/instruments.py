@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from tickmux.broker._index_names import bse_index_symbol
 from tickmux.broker._list_rows import BadRow, JsonArray, instruments, is_digits, number
-from tickmux.broker._smartapi_list import ListRow, SeriesNames, future, option
+from tickmux.broker._share_names import first_name, named, split_nse_symbol
+from tickmux.broker._smartapi_list import ListRow, future, option
 from tickmux.broker.mstock.index_table import KNOWN_NSE, nse_index, read_index_table
 from tickmux.broker.mstock.streaming.mstock_adapter import MStockAdapter
 from tickmux.codec import Credentials
@@ -31,8 +32,6 @@ _HOMES = {
 """The row's segment and what its contract is on -> our exchange: currency contracts stand among the shares."""
 
 _EXCHANGES = frozenset({"NSE", "BSE", "NFO", "BFO", "MCX"})
-_OTHER_SERIES = ("BE", "BZ")
-"""Series in which a share trades when it does not in EQ; the better one first."""
 _TICK = 0.05
 
 
@@ -88,14 +87,11 @@ class MStockInstruments(InstrumentList):
     def _rows(self, table: JsonArray[_Row]) -> Iterator[Instrument]:
         if not self._nse_indices_told:
             yield from map(nse_index, KNOWN_NSE)
-        names = SeriesNames("|".join(_OTHER_SERIES), _OTHER_SERIES)
-        for found in instruments(table.rows, lambda raw: self._instrument(table.read(raw)), self.skipped):
-            if found.instrumenttype != "EQ" or names.is_final(found):
-                yield found
-        yield from names.rest()
+        rows = instruments(table.rows, lambda raw: self._instrument(table.read(raw)), self.skipped)
+        yield from named(rows, self.skipped)
 
     def _instrument(self, row: _Row) -> Instrument:
-        """One row in our terms, shares of other series than EQ with it; raises BadRow."""
+        """One row in our terms; raises BadRow."""
         brexchange = row.exch_seg
         kind = (row.instrumenttype or "").strip().upper()
         token, brsymbol, base = str(row.token), row.name.strip(), (row.symbol or "").strip()
@@ -105,12 +101,15 @@ class MStockInstruments(InstrumentList):
             raise BadRow("no token")
         if not brsymbol:
             raise BadRow("no symbol")
-        expiry, strike = "", 0.0
+        expiry, strike, series = "", 0.0, ""
         if kind in ("", "EQ") and brexchange in ("NSE", "BSE"):
             if brexchange == "BSE" and token in self._bse_indices:
                 exchange, kind, symbol = "BSE_INDEX", "INDEX", bse_index_symbol(base or brsymbol)
             else:
                 exchange, kind, symbol = brexchange, "EQ", brsymbol.removesuffix("-EQ")
+                if exchange == "NSE":
+                    symbol, series = split_nse_symbol(brsymbol, "EQ")
+                symbol = first_name(symbol, base)
             if not symbol:
                 raise BadRow("no symbol")
         elif kind in _FUTURES or kind in _OPTIONS:
@@ -136,4 +135,5 @@ class MStockInstruments(InstrumentList):
             lotsize=int(number(row.lotsize, "lot size", 1)),
             instrumenttype=kind,
             tick_size=number(row.tick_size, "tick size", _TICK),
+            series=series,
         )

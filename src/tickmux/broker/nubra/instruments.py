@@ -7,6 +7,7 @@ from functools import lru_cache
 import msgspec
 
 from tickmux.broker._list_rows import BadRow, number, split_line
+from tickmux.broker._share_names import first_name, named
 from tickmux.broker.nubra.rest import request_headers
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -18,8 +19,6 @@ _DERIVATIVES = {"NSE": "NFO", "BSE": "BFO", "MCX": "MCX"}
 _INDICES = {"NSE": "NSE_INDEX", "BSE": "BSE_INDEX"}
 _INDEX_COLUMNS = ("EXCHANGE", "INDEX_SYMBOL", "ZANSKAR_INDEX_SYMBOL", "INDEX_NAME")
 _INDEX_TICK = 0.05
-_SERIES_RANKS = {"EQ": 0, "BE": 1, "BZ": 2, "SM": 3, "ST": 4}
-_OTHER_SERIES = 5
 _PAISE = 100.0
 
 _INDEX_NAMES = {
@@ -139,7 +138,7 @@ class NubraInstruments(InstrumentList):
                 ) from None
             if not rows:
                 raise ListFormatError(f"{filename} is an instrument list of Nubra's without any instrument")
-            return self._instruments(rows)
+            return named(self._instruments(rows), self.skipped)
         lines = data.decode("utf-8-sig", errors="replace").split("\n")
         header = [column.strip() for column in lines[0].split(",")]
         if missing := [column for column in _INDEX_COLUMNS if column not in header]:
@@ -149,9 +148,7 @@ class NubraInstruments(InstrumentList):
     # -- what trades -------------------------------------------------------------------------------------
 
     def _instruments(self, rows: list[msgspec.Raw]) -> Iterator[Instrument]:
-        # A share may be listed in several series, of which the best may come last: shares wait for the end.
-        shares: dict[tuple[str, str], tuple[int, Instrument]] = {}
-        names: set[tuple[str, str]] = set()
+        names: set[tuple[str, str, str]] = set()
         for raw in rows:
             try:
                 row = _decode_row(raw)
@@ -165,21 +162,12 @@ class NubraInstruments(InstrumentList):
                 self.skipped[str(reason)] += 1
                 continue
             self._refs.add(row.ref_id)
-            name = (instrument.symbol, instrument.exchange)
-            if instrument.instrumenttype == "EQ":
-                rank = _SERIES_RANKS.get(row.series or "", _OTHER_SERIES)
-                held = shares.get(name)
-                if held is not None:
-                    self.skipped["another series of the same symbol"] += 1
-                if held is None or rank < held[0]:
-                    shares[name] = rank, instrument
-            elif name in names:
+            name = (instrument.symbol, instrument.exchange, instrument.series)
+            if name in names:
                 self.skipped["repeated symbol"] += 1
             else:
                 names.add(name)
                 yield instrument
-        for _, share in shares.values():
-            yield share
 
     # -- indices -----------------------------------------------------------------------------------------
 
@@ -229,9 +217,10 @@ def _instrument(row: _Row) -> Instrument:
         raise BadRow("no ref_id")
     if not brsymbol:
         raise BadRow("no stock name")
-    expiry, strike = "", 0.0
+    expiry, strike, series = "", 0.0, ""
     if row.derivative_type == "STOCK":
-        exchange, symbol, kind = _CASH.get(row.exchange), brsymbol, "EQ"
+        exchange, kind, series = _CASH.get(row.exchange), "EQ", (row.series or "").strip()
+        symbol = first_name(brsymbol, root)
     elif row.derivative_type in ("FUT", "OPT"):
         exchange = _DERIVATIVES.get(row.exchange)
         kind = "FUT" if row.derivative_type == "FUT" else (row.option_type or "")
@@ -261,6 +250,7 @@ def _instrument(row: _Row) -> Instrument:
         lotsize=int(number(row.lot_size, "lot size")),
         instrumenttype=kind,
         tick_size=number(row.tick_size, "tick size") / _PAISE,
+        series=series,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import date
 from functools import lru_cache
 
 from tickmux.broker._list_rows import MONTHS, BadRow, CsvTable, instruments, is_digits, number
+from tickmux.broker._share_names import first_name, named
 from tickmux.broker.paytm.streaming.paytm_adapter import PaytmAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry
@@ -13,7 +14,7 @@ from tickmux.instrument_list import Download, InstrumentList
 
 _COLUMNS = (
     "security_id", "symbol", "name", "tick_size", "lot_size", "instrument_type", "exchange", "expiry_date",
-    "strike_price",
+    "strike_price", "series",
 )  # fmt: skip
 
 _CASH_TYPES = {"ES": "EQ", "ETF": "ETF"}
@@ -67,7 +68,8 @@ class PaytmInstruments(InstrumentList):
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
         table = CsvTable(data, _COLUMNS, filename, "Paytm Money's security master")
-        return instruments(table.lines(), lambda line: _instrument(*map(str.strip, table.cells(line))), self.skipped)
+        rows = instruments(table.lines(), lambda line: _instrument(*map(str.strip, table.cells(line))), self.skipped)
+        return named(rows, self.skipped)
 
 
 def _instrument(
@@ -80,6 +82,7 @@ def _instrument(
     brexchange: str,
     expiry_text: str,
     strike_text: str,
+    series: str,
 ) -> Instrument:
     """One row in our terms; raises BadRow."""
     if brexchange not in _DERIVATIVE_EXCHANGES:
@@ -88,7 +91,8 @@ def _instrument(
         raise BadRow("no security id")
     expiry, strike = "", 0.0
     if broker_kind in _CASH_TYPES:
-        exchange, kind, symbol = brexchange, _CASH_TYPES[broker_kind], brsymbol
+        exchange, kind = brexchange, _CASH_TYPES[broker_kind]
+        symbol = first_name(brsymbol, name)
     elif broker_kind == "I":
         exchange, kind = f"{brexchange}_INDEX", "INDEX"
         brsymbol = "".join(name.upper().split())
@@ -126,6 +130,7 @@ def _instrument(
         lotsize=int(number(lot_text, "lot size")),
         instrumenttype=kind,
         tick_size=number(tick_text, "tick size"),
+        series=series if exchange in ("NSE", "BSE") else "",
     )
 
 

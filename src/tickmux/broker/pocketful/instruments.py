@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from tickmux.broker._index_names import bse_index_symbol
 from tickmux.broker._list_rows import MONTHS, BadRow, instruments, is_digits, number, split_line
+from tickmux.broker._share_names import first_name, named, split_bse_symbol, split_nse_symbol
 from tickmux.broker.pocketful.streaming.pocketful_adapter import PocketfulAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry, nse_index_symbol
@@ -73,7 +74,7 @@ class PocketfulInstruments(InstrumentList):
                 raise BadRow("wrong number of columns")
             return _instrument(dict(zip(header, map(str.strip, cells), strict=True)))
 
-        return instruments(filter(str.strip, lines[1:]), read, self.skipped)
+        return named(instruments(filter(str.strip, lines[1:]), read, self.skipped), self.skipped)
 
 
 Row = dict[str, str]
@@ -89,7 +90,7 @@ def _instrument(row: Row) -> Instrument:
     reader = _READERS.get(brexchange)
     if reader is None:
         raise BadRow("unknown exchange")
-    exchange, symbol, kind, name = reader(row)
+    exchange, symbol, kind, name, series = reader(row)
     tick = number(row.get("tick_size", ""), "tick size")
     if exchange in ("NSE", "BSE") and tick >= 1:
         tick /= 100  # the unit is not certain: a share that moves in steps of five rupees is one in paise
@@ -114,27 +115,34 @@ def _instrument(row: Row) -> Instrument:
         lotsize=int(number(row.get("lot_size", ""), "lot size")),
         instrumenttype=kind,
         tick_size=tick,
+        series=series,
     )
 
 
-Place = tuple[str, str, str, str]
-"""(exchange, symbol, kind, name) of a row; the symbol of a derivative is made of its name later."""
+Place = tuple[str, str, str, str, str]
+"""(exchange, symbol, kind, name, series) of a row; the symbol of a derivative is made of its name later."""
 
 
 def _nse(row: Row) -> Place:
     symbol, company = row["trading_symbol"], row.get("company_name", "")
     if row.get("segment", "").upper() == "INDICES":
-        return "NSE_INDEX", nse_index_symbol(symbol), "INDEX", company
-    if row.get("instrument_name", "").upper() != "EQ":
+        return "NSE_INDEX", nse_index_symbol(symbol), "INDEX", company, ""
+    told = row.get("instrument_name", "").upper()
+    name, series = split_nse_symbol(symbol, told)
+    if len(series) != 2:
         raise BadRow("unknown instrument type")
-    return "NSE", symbol.removesuffix("-EQ"), "EQ", company
+    return "NSE", first_name(name, company), "EQ", company, series
 
 
 def _bse(row: Row) -> Place:
     symbol, company = row["trading_symbol"], row.get("company_name", "")
     if row.get("segment", "").upper() == "IDX":
-        return "BSE_INDEX", bse_index_symbol(symbol), "INDEX", company
-    return "BSE", symbol.partition("-")[0], "EQ", company
+        return "BSE_INDEX", bse_index_symbol(symbol), "INDEX", company, ""
+    group = row.get("instrument_name", "").upper()
+    if group and symbol.endswith(f"-{group}"):
+        return "BSE", first_name(symbol.removesuffix(f"-{group}"), company), "EQ", company, group
+    name, suffix = split_bse_symbol(symbol)
+    return "BSE", first_name(name, company), "EQ", company, suffix or group
 
 
 def _derivative(row: Row) -> Place:
@@ -143,7 +151,7 @@ def _derivative(row: Row) -> Place:
     kind = "FUT" if future else option
     if kind not in ("FUT", "CE", "PE"):
         raise BadRow("unknown instrument type")
-    return exchange, "", kind, row.get("company_name", "").upper().replace(" ", "")
+    return exchange, "", kind, row.get("company_name", "").upper().replace(" ", ""), ""
 
 
 def _mcx(row: Row) -> Place:
@@ -153,7 +161,7 @@ def _mcx(row: Row) -> Place:
     if kind not in ("FUTCOM", "FUTIDX") and (kind := row.get("option_type", "").upper()) not in ("CE", "PE"):
         raise BadRow("unknown instrument type")
     root = _LETTERS.match(row["trading_symbol"].upper())
-    return "MCX", "", kind if kind in ("CE", "PE") else "FUT", root[0] if root else ""
+    return "MCX", "", kind if kind in ("CE", "PE") else "FUT", root[0] if root else "", ""
 
 
 _READERS: dict[str, Callable[[Row], Place]] = {

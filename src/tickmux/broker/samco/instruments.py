@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
-
-import msgspec
+from itertools import chain
 
 from tickmux.broker._list_rows import MONTHS, BadRow, CsvTable, instruments, is_digits, number
+from tickmux.broker._share_names import first_name, named, split_nse_symbol
 from tickmux.broker.samco.index_table import indices
 from tickmux.broker.samco.streaming.samco_adapter import SamcoAdapter
 from tickmux.codec import Credentials
@@ -21,8 +21,6 @@ _COLUMNS = (
 
 _EXCHANGES = {"NSE": "NSE", "BSE": "BSE", "NFO": "NFO", "BFO": "BFO", "CDS": "CDS", "MFO": "MCX"}
 _CASH = frozenset({"NSE", "BSE"})
-_SERIES = ("-EQ", "-BE", "-MF", "-SG")
-"""What a share's trading symbol ends with; when several bear one name, the plain one and then the first has it."""
 
 _OPTION = re.compile(r".+(CE|PE)", re.DOTALL)
 _STRIKE_AND_KIND = re.compile(r".*\d(?:CE|PE)", re.DOTALL | re.ASCII)
@@ -43,25 +41,7 @@ class SamcoInstruments(InstrumentList):
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
         table = CsvTable(data, _COLUMNS, filename, "Samco's instrument list")
         rows = instruments(table.lines(), lambda line: _instrument(*map(str.strip, table.cells(line))), self.skipped)
-        return self._named(rows)
-
-    def _named(self, rows: Iterator[Instrument]) -> Iterator[Instrument]:
-        """The rows, shares under their plain names where nobody else bears them; then the indices."""
-        taken: set[tuple[str, str]] = set()
-        waiting: list[Instrument] = []
-        for instrument in rows:
-            if instrument.instrumenttype == "EQ":
-                if instrument.symbol != instrument.brsymbol:
-                    waiting.append(instrument)  # whether the bare name is free is known at the end only
-                    continue
-                taken.add((instrument.symbol, instrument.exchange))
-            yield instrument
-        waiting.sort(key=lambda one: _SERIES.index(one.brsymbol[-3:]))
-        for instrument in waiting:
-            name = (instrument.symbol, instrument.exchange)
-            yield msgspec.structs.replace(instrument, symbol=instrument.brsymbol) if name in taken else instrument
-            taken.add(name)
-        yield from indices()
+        return chain(named(rows, self.skipped), indices())
 
 
 def _instrument(
@@ -85,12 +65,15 @@ def _instrument(
     if not brsymbol:
         raise BadRow("no trading symbol")
     strike = number(strike_text, "strike")
-    expiry = ""
+    expiry, series = "", ""
     kind = kind.upper()
     if brexchange in _CASH:
         if kind != "EQ":
             raise BadRow("instrument type that is not served")
-        symbol, strike = _share_symbol(brsymbol), 0.0
+        symbol, strike = brsymbol.removesuffix("-EQ"), 0.0
+        if exchange == "NSE":
+            symbol, series = split_nse_symbol(brsymbol, "EQ")
+        symbol = first_name(symbol, name)
     else:
         if not name:
             raise BadRow("derivative without an underlying")
@@ -110,12 +93,8 @@ def _instrument(
         lotsize=int(number(lot_text, "lot size")),
         instrumenttype=kind,
         tick_size=number(tick_text, "tick size"),
+        series=series,
     )
-
-
-def _share_symbol(brsymbol: str) -> str:
-    """`SBIN` of `SBIN-EQ`."""
-    return brsymbol[:-3] if brsymbol.endswith(_SERIES) and len(brsymbol) > 3 else brsymbol
 
 
 def _derivative_kind(brexchange: str, brsymbol: str, kind: str, strike: float, expiry: str) -> str:

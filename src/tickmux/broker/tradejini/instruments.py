@@ -7,6 +7,7 @@ import msgspec
 
 from tickmux.broker._index_names import bse_index_symbol
 from tickmux.broker._list_rows import BadRow, is_digits, iso_day, number, split_line
+from tickmux.broker._share_names import first_name, named
 from tickmux.broker.tradejini.streaming.tradejini_adapter import TradejiniAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry, nse_index_symbol
@@ -65,7 +66,7 @@ class TradejiniInstruments(InstrumentList):
         text = data.decode("utf-8-sig", errors="replace")
         rows = self._json_rows(text, filename) if text.lstrip()[:1] == "{" else self._csv_rows(text, filename)
         group = filename.rpartition("/")[2].partition(".")[0]
-        return self._instruments(rows, group)
+        return named(self._instruments(rows, group), self.skipped)
 
     def _json_rows(self, text: str, filename: str) -> Iterator[Row]:
         try:
@@ -120,8 +121,6 @@ class TradejiniInstruments(InstrumentList):
                 self.skipped["wrong number of columns"] += 1
 
     def _instruments(self, rows: Iterator[Row], group: str) -> Iterator[Instrument]:
-        taken: set[tuple[str, str]] = set()
-        waiting: list[tuple[str, Instrument]] = []
         for row in rows:
             try:
                 kind = group if group in _GROUPS else _group_of(row)
@@ -130,18 +129,6 @@ class TradejiniInstruments(InstrumentList):
             except BadRow as reason:
                 self.skipped[str(reason)] += 1
                 continue
-            if instrument.instrumenttype == "EQ" and instrument.exchange == "NSE":
-                series = parts.get("series", "")
-                if series != "EQ":
-                    waiting.append((series, instrument))  # whether the name is free is known at the end only
-                    continue
-                taken.add((instrument.symbol, instrument.exchange))
-            yield instrument
-        for series, instrument in waiting:
-            name = (instrument.symbol, instrument.exchange)
-            if name in taken and series:
-                instrument = msgspec.structs.replace(instrument, symbol=f"{instrument.symbol}-{series}")
-            taken.add(name)
             yield instrument
 
 
@@ -187,10 +174,11 @@ def _instrument(row: Row, parts: Mapping[str, str], group: Sequence[str]) -> Ins
     if not is_digits(digits) or len(digits) > _MOST_DIGITS:
         raise BadRow("no token")
     brexchange = brsymbol.rpartition("_")[2] if group is _INDEX else parts["exchange"]
-    expiry, strike, kind = "", 0.0, "EQ"
+    expiry, strike, kind, series = "", 0.0, "EQ", ""
     lot, tick = int(number(_text(row, "lot"), "lot size")), number(_text(row, "tick"), "tick size")
     if group is _SECURITY:
-        symbol, exchange = _text(row, "dispName"), brexchange if brexchange in ("NSE", "BSE") else ""
+        series, exchange = parts.get("series", ""), brexchange if brexchange in ("NSE", "BSE") else ""
+        symbol = first_name(_text(row, "dispName"), parts["symbol"])
     elif group is _INDEX:
         name = _text(row, "symbol") or parts["symbol"]
         symbol = bse_index_symbol(name) if brexchange == "BSE" else nse_index_symbol(name)
@@ -226,4 +214,5 @@ def _instrument(row: Row, parts: Mapping[str, str], group: Sequence[str]) -> Ins
         lotsize=lot,
         instrumenttype=kind,
         tick_size=tick,
+        series=series,
     )

@@ -11,13 +11,21 @@ import msgspec
 
 from tickmux.broker._index_names import BSE_INDEX_NAMES
 from tickmux.broker._list_rows import BadRow, number
+from tickmux.broker._share_names import first_name, named
 from tickmux.codec import Credentials
 from tickmux.instrument import NSE_INDEX_NAMES, Instrument, derivative_symbol, format_expiry
 from tickmux.instrument_list import Download, InstrumentList, ListFormatError
 from tickmux.login import IST
 
 CASH_SEGMENTS = {"NSE_EQ": "NSE", "BSE_EQ": "BSE"}
-DERIVATIVE_SEGMENTS = {"NSE_FO": "NFO", "BSE_FO": "BFO", "NCD_FO": "CDS", "BCD_FO": "BCD", "MCX_FO": "MCX"}
+DERIVATIVE_SEGMENTS = {
+    "NSE_FO": "NFO",
+    "BSE_FO": "BFO",
+    "NCD_FO": "CDS",
+    "BCD_FO": "BCD",
+    "MCX_FO": "MCX",
+    "NSE_COM": "NCO",
+}
 INDEX_SEGMENTS = {
     "NSE_INDEX": "NSE_INDEX",
     "BSE_INDEX": "BSE_INDEX",
@@ -25,9 +33,6 @@ INDEX_SEGMENTS = {
     "GLOBAL_INDICATOR": "GLOBAL_INDEX",
 }
 _EXCHANGES = CASH_SEGMENTS | DERIVATIVE_SEGMENTS | INDEX_SEGMENTS
-
-_SERIES_RANKS = {"EQ": 0, "BE": 1, "BZ": 2, "SM": 3, "ST": 4}
-_OTHER_SERIES = 5
 
 _GLOBAL_INDEX_NAMES = {
     "^HSI": "HANGSENG",
@@ -91,12 +96,10 @@ class UpstoxInstruments(InstrumentList):
             raise ListFormatError(f"{filename} is not Upstox's instrument list but {kind}") from None
         if not any(b'"instrument_key"' in bytes(row) for row in rows[:100]):
             raise ListFormatError(f"{filename} is not Upstox's instrument list: no row has an instrument_key")
-        return self._instruments(rows)
+        return named(self._instruments(rows), self.skipped)
 
     def _instruments(self, rows: list[msgspec.Raw]) -> Iterator[Instrument]:
-        # A symbol of a cash segment may name several series, of which the best may come last: those wait for the end.
-        shares: dict[tuple[str, str], tuple[int, Instrument]] = {}
-        names: set[tuple[str, str]] = set()
+        names: set[tuple[str, str, str]] = set()
         keys: set[str] = set()
         for raw in rows:
             try:
@@ -111,21 +114,12 @@ class UpstoxInstruments(InstrumentList):
                 self.skipped[str(reason)] += 1
                 continue
             keys.add(row.instrument_key)
-            name = (instrument.symbol, instrument.exchange)
-            if row.segment in CASH_SEGMENTS:
-                rank = _SERIES_RANKS.get(row.instrument_type, _OTHER_SERIES)
-                held = shares.get(name)
-                if held is not None:
-                    self.skipped["another series of the same symbol"] += 1
-                if held is None or rank < held[0]:
-                    shares[name] = rank, instrument
-            elif name in names:
+            name = (instrument.symbol, instrument.exchange, instrument.series)
+            if name in names:
                 self.skipped["repeated symbol"] += 1
             else:
                 names.add(name)
                 yield instrument
-        for _, share in shares.values():
-            yield share
 
 
 def _unpack(data: bytes, filename: str) -> bytes:
@@ -155,13 +149,13 @@ def _instrument(row: _Row) -> Instrument:
     if not brsymbol:
         raise BadRow("no trading symbol")
     name = (row.name or "").strip()
-    expiry, strike = "", 0.0
+    expiry, strike, series = "", 0.0, ""
     if segment in INDEX_SEGMENTS:
         kind = "INDEX"
         symbol = _index_symbol(exchange, rest, brsymbol)
     elif segment in CASH_SEGMENTS:
-        kind = "EQ"
-        symbol = brsymbol
+        kind, series = "EQ", row.instrument_type.strip()
+        symbol = first_name(brsymbol, name)
     else:
         kind = row.instrument_type
         if kind not in ("FUT", "CE", "PE"):
@@ -187,6 +181,7 @@ def _instrument(row: _Row) -> Instrument:
         lotsize=int(number(row.lot_size, "lot size")),
         instrumenttype=kind,
         tick_size=number(row.tick_size, "tick size") / _PAISE,
+        series=series,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tickmux.broker._index_names import bse_index_symbol
 from tickmux.broker._list_rows import BadRow, CsvTable, instruments, is_digits, iso_day, number
+from tickmux.broker._share_names import first_name, named, split_nse_symbol
 from tickmux.broker.zerodha.streaming.zerodha_adapter import ZerodhaAdapter
 from tickmux.codec import Credentials
 from tickmux.instrument import Instrument, derivative_symbol, format_expiry, nse_index_symbol
@@ -41,7 +42,8 @@ class ZerodhaInstruments(InstrumentList):
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
         table = CsvTable(data, _COLUMNS, filename, "Zerodha's instrument list")
-        return instruments(table.lines(), lambda line: _instrument(*table.cells(line)), self.skipped)
+        rows = instruments(table.lines(), lambda line: _instrument(*table.cells(line)), self.skipped)
+        return named(rows, self.skipped)
 
 
 def _instrument(
@@ -62,7 +64,7 @@ def _instrument(
     if not brsymbol:
         raise BadRow("no trading symbol")
     name = name.strip()
-    expiry, strike = "", 0.0
+    expiry, strike, series = "", 0.0, ""
     if segment == "INDICES":
         exchange = _INDEX_EXCHANGES.get(brexchange, "")
         symbol = bse_index_symbol(brsymbol) if exchange == "BSE_INDEX" else nse_index_symbol(brsymbol)
@@ -70,7 +72,8 @@ def _instrument(
     else:
         exchange = brexchange if brexchange in _EXCHANGES else ""
         if kind == "EQ":
-            symbol = brsymbol
+            symbol, series = split_nse_symbol(brsymbol, "EQ") if exchange == "NSE" else (brsymbol, "")
+            symbol = first_name(symbol, name) if exchange in ("NSE", "BSE") else symbol
         elif kind in ("FUT", "CE", "PE"):
             # The trading symbol of a derivative is never parsed: weekly options compress the date.
             if not name:
@@ -98,4 +101,5 @@ def _instrument(
         lotsize=int(number(lot_text, "lot size")),
         instrumenttype=kind,
         tick_size=number(tick_text, "tick size"),
+        series=series,
     )

@@ -40,7 +40,7 @@ class UpstoxAdapter(BaseBrokerWebSocketAdapter):
     name = "upstox"
     display_name = "Upstox"
     transport = "WebSocket, protobuf"
-    exchanges = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NSE_INDEX", "BSE_INDEX", "GLOBAL_INDEX")
+    exchanges = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO", "NSE_INDEX", "BSE_INDEX", "GLOBAL_INDEX")
     token_life = "until 03:30 IST, a year for an Analytics token"  # noqa: S105
     default_urls = {
         "authorize": "https://api.upstox.com/v3/feed/market-data-feed/authorize",

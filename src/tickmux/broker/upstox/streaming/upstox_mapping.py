@@ -26,7 +26,7 @@ _MOST_BYTES, _MOST_ENTRIES = 4 << 20, 10_000
 _MOST_LEVELS, _MOST_CANDLES = 30, 32
 
 _CURRENCY = frozenset({"CDS", "BCD"})
-_OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS", "BCD", "MCX"})
+_OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS", "BCD", "MCX", "NCO"})
 
 _TIME_LIMIT = 253_402_300_800_000  # the year 10000
 
