@@ -1,5 +1,6 @@
 """The instrument-list contract: where a broker publishes its instruments, and how a row becomes ours. Pure."""
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from tickmux.instrument import Instrument
 class Download(msgspec.Struct, frozen=True, kw_only=True):
     """One file to fetch. `filename` tells `parse` which of several files it reads; `json` is sent as the body.
 
+    `exchanges` are those whose instruments it holds: when it cannot be had, what the list in use has of them stays.
     `optional`: the list is good without it, so a failed download is only told, not fatal.
     """
 
@@ -22,11 +24,18 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "GET"
     headers: Mapping[str, str] = {}
     json: Any = None
+    exchanges: tuple[str, ...] = ()
     optional: bool = False
 
 
 class ListFormatError(ValueError):
     """The data is not this broker's instrument list at all (an error page, another file); nothing is stored."""
+
+
+_UNREADABLE = re.compile(
+    r"(bad|no(?! contract)|not in|missing|broken|wrong|neither|too few|option|derivative|id with|contract on) "
+)
+"""How reasons begin that say that a row has not the form which it should have."""
 
 
 class InstrumentList(ABC):
@@ -42,6 +51,11 @@ class InstrumentList(ABC):
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         self.urls = {**self.default_urls, **(urls or {})}
         self.skipped: Counter[str] = Counter()
+
+    @property
+    def unreadable(self) -> int:
+        """How many of the skipped rows could not be read; the others are of what is not wanted."""
+        return sum(count for reason, count in self.skipped.items() if _UNREADABLE.match(reason))
 
     @abstractmethod
     def downloads(self, credentials: Credentials | None) -> list[Download]:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from tickmux.cli.console import JsonOption, UserOption, note, opened, print_json, print_table
 from tickmux.cli.outcome import EXIT_CODES, Failed, Misused, NotFound, Refused
 from tickmux.codec import Credentials
-from tickmux.database import BrokerSessions, InstrumentStore
+from tickmux.database import BrokerSessions, InstrumentStore, ListRefused
 from tickmux.database.instrument_update import DownloadFailed, update_instruments
 from tickmux.instrument import EXCHANGES, Instrument
 from tickmux.websocket_proxy.broker_factory import UnknownBroker, broker_names, load_broker
@@ -31,10 +31,15 @@ _TIMEOUT = httpx.Timeout(30.0, read=120.0)
 def update(
     broker: Annotated[str, typer.Argument(help="Its name, as `tickmux brokers` shows it.")],
     user: UserOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take a list that is quite unlike the one in use, too.")
+    ] = False,
 ) -> None:
     """Fetch a broker's instrument list and put it in the place of the old one.
 
-    When anything fails, the old list stays in use. A running server takes the new one by itself.
+    The old list stays in use when the new one cannot be had, or is so unlike it that the broker's format must have
+    changed. When one of several files fails, its exchanges keep their old instruments. A running server takes the new
+    list by itself.
 
     Examples:
 
@@ -65,14 +70,18 @@ def update(
 
         store = InstrumentStore(database)
         try:
-            count = update_instruments(broker, reader, store, credentials, http, downloaded, stored)
+            done = update_instruments(broker, reader, store, credentials, http, downloaded, stored, force=force)
         except DownloadFailed as error:
             kept = "; the old list stays in use" if store.count(broker) else ""
             if error.refused:
                 raise Refused(f"{error}: `tickmux broker login {broker}`, then try again{kept}") from None
             raise Failed(f"{error}: try again later{kept}") from None
+        except ListRefused as error:
+            raise Failed(str(error)) from None
         info = store.info(broker)
-    _report(f"{count} instruments of {broker} are in use", reader.skipped)
+    _report(f"{done.instruments} instruments of {broker} are in use", reader.skipped)
+    if done.warning:
+        note(f"not all of the list is new: {done.warning}")
     if info is not None and info.ambiguous:
         note(f"left out {info.ambiguous} names that the list gives to several instruments")
 

@@ -7,6 +7,7 @@ in a thread.
 from tickmux.database.api_keys import ApiKey, ApiKeyExists, ApiKeys, User
 from tickmux.database.broker_sessions import BrokerSessions, SessionInfo, SessionUnreadable, StoredSession
 from tickmux.database.engine import Database
+from tickmux.database.instrument_acceptance import ListRefused
 from tickmux.database.instrument_store import EmptyList, InstrumentStore, ListInfo
 from tickmux.database.trouble import DatabaseFailed
 from tickmux.database.users import AlreadySetUp, Users
@@ -23,6 +24,7 @@ __all__ = [
     "EmptyList",
     "InstrumentStore",
     "ListInfo",
+    "ListRefused",
     "SessionInfo",
     "SessionUnreadable",
     "StoredSession",

@@ -9,8 +9,8 @@ to pick one of them would show one instrument's price under another's name.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from itertools import islice
 
 import msgspec
@@ -19,8 +19,10 @@ from sqlalchemy.orm import Session
 
 from tickmux.contract_expiry import parse_contract
 from tickmux.database.engine import Database
+from tickmux.database.instrument_acceptance import ListRefused, Reading, objections
 from tickmux.database.instrument_hints import IN_USE, LAST, similar_names, successor
 from tickmux.instrument import Instrument
+from tickmux.login import IST
 
 _FIELDS = Instrument.__struct_fields__
 _COLUMNS = ", ".join(_FIELDS)
@@ -28,7 +30,7 @@ _I_COLUMNS = ", ".join(f"i.{name}" for name in _FIELDS)
 _BATCH = 5000
 _PAIRS = 500
 _MAX_QUERY = 100
-_LISTS = "SELECT broker, generation, count, ambiguous, updated FROM instrument_lists WHERE generation > 0"
+_LISTS = "SELECT broker, generation, count, ambiguous, updated, unreadable FROM instrument_lists WHERE generation > 0"
 
 
 class EmptyList(ValueError):
@@ -36,13 +38,15 @@ class EmptyList(ValueError):
 
 
 class ListInfo(msgspec.Struct, frozen=True):
-    """What is known of a broker's instrument list; `updated` is epoch seconds."""
+    """What is known of a broker's instrument list; `updated` is epoch seconds, `unreadable` a share of its rows,
+    negative where unknown."""
 
     broker: str
     generation: int
     count: int
     ambiguous: int
     updated: float
+    unreadable: float
 
 
 class InstrumentStore:
@@ -54,12 +58,22 @@ class InstrumentStore:
     # -- replacing -----------------------------------------------------------------------------------------
 
     def replace(
-        self, broker: str, instruments: Iterable[Instrument], progress: Callable[[int], object] | None = None
+        self,
+        broker: str,
+        instruments: Iterable[Instrument],
+        progress: Callable[[int], object] | None = None,
+        *,
+        kept: Collection[str] = (),
+        unreadable: Callable[[], float] | None = None,
+        force: bool = False,
     ) -> int:
         """Makes `instruments` the broker's list and returns how many of them it holds.
 
-        `progress` is told how many were written so far. Raises EmptyList, and whatever `instruments` raises; the
-        old list is untouched then. Of two updates at a time the one that began later wins.
+        `progress` is told how many were written so far. Of the exchanges that are in `kept` once all instruments
+        were taken, the old list's rows stay. `unreadable` tells then what share of the list's rows could not be
+        read; where it is given, the list is compared with the one in use, but for `force`.
+        Raises EmptyList, ListRefused, and whatever `instruments` raises; the old list is untouched then. Of two
+        updates at a time the one that began later wins.
         """
         generation = self._allocate(broker)
         try:
@@ -73,7 +87,12 @@ class InstrumentStore:
                 written += len(batch)
                 if progress is not None:
                     progress(written)
-            count = self._switch(broker, generation)
+            if kept:
+                self._keep(broker, generation, kept)
+            share = unreadable() if unreadable is not None else 0.0
+            if unreadable is not None and not force:
+                self._compare(broker, Reading(generation, share))
+            count = self._switch(broker, generation, share)
         except BaseException:
             self._remove(broker, "generation = :generation", generation)
             raise
@@ -99,7 +118,39 @@ class InstrumentStore:
                 ).scalar_one()
             )
 
-    def _switch(self, broker: str, generation: int) -> int:
+    def _keep(self, broker: str, generation: int, exchanges: Collection[str]) -> None:
+        """Takes the rows of those exchanges from the list in use."""
+        scope = {"broker": broker, "generation": generation}
+        taken = f"l.broker, {_I_COLUMNS}"
+        for exchange in sorted(exchanges):
+            with self._database.bulk_writing() as connection:
+                connection.execute(
+                    text(
+                        "DELETE FROM instruments WHERE broker = :broker AND generation = :generation "
+                        "AND exchange = :exchange"
+                    ),
+                    {**scope, "exchange": exchange},
+                )
+                connection.execute(
+                    text(
+                        f"INSERT INTO instruments (generation, broker, {_COLUMNS}) "
+                        f"SELECT CAST(:generation AS INTEGER), {taken} {IN_USE} "
+                        "WHERE l.broker = :broker AND i.exchange = :exchange"
+                    ),
+                    {**scope, "exchange": exchange},
+                )
+
+    def _compare(self, broker: str, new: Reading) -> None:
+        info = self.info(broker)
+        if info is None:
+            return
+        today = datetime.now(IST).date()
+        with self._database.reading() as session:
+            old = Reading(info.generation, info.unreadable)
+            if reasons := list(objections(session, broker, old, new, today)):
+                raise ListRefused(broker, reasons)
+
+    def _switch(self, broker: str, generation: int, unreadable: float) -> int:
         """Puts the generation in use unless a later one is; returns its number of instruments."""
         scope = {"broker": broker, "generation": generation}
         with self._database.bulk_writing() as connection:
@@ -115,9 +166,9 @@ class InstrumentStore:
             connection.execute(
                 text(
                     "UPDATE instrument_lists SET generation = :generation, count = :count, ambiguous = :ambiguous, "
-                    "updated = :now WHERE broker = :broker AND generation < :generation"
+                    "updated = :now, unreadable = :unreadable WHERE broker = :broker AND generation < :generation"
                 ),
-                {**scope, "count": count, "ambiguous": ambiguous, "now": time.time()},
+                {**scope, "count": count, "ambiguous": ambiguous, "now": time.time(), "unreadable": unreadable},
             )
         return count
 
@@ -266,6 +317,12 @@ class InstrumentStore:
         with self._database.reading() as session:
             row = session.execute(query, {"broker": broker}).one_or_none()
         return ListInfo(*row) if row is not None else None
+
+    def exchanges(self, broker: str) -> set[str]:
+        """The exchanges of which the broker's list has instruments."""
+        query = text(f"SELECT DISTINCT i.exchange {IN_USE} WHERE l.broker = :broker")
+        with self._database.reading() as session:
+            return set(session.execute(query, {"broker": broker}).scalars())
 
     def lists(self) -> list[ListInfo]:
         """All lists in use, by broker."""

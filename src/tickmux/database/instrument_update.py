@@ -1,17 +1,19 @@
 """Brings a broker's instrument list up to date: download, parse, store.
 
-Everything is fetched before anything is stored, and the store keeps its old list unless the whole new one could
-be read. A download is bounded by `_MAX_BYTES` and `_MAX_REDIRECTS`.
+Everything is fetched before anything is stored. A file that cannot be had, or is none of the broker's, keeps the rows
+of its exchanges as they are in the list in use; without such rows the whole update fails. A new list that is too
+unlike the old one does not replace it. A download is bounded by `_MAX_BYTES` and `_MAX_REDIRECTS`.
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import httpx
 
 from tickmux.codec import Credentials
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.instrument import Instrument
-from tickmux.instrument_list import Download, InstrumentList
+from tickmux.instrument_list import Download, InstrumentList, ListFormatError
 
 _MAX_BYTES = 512 * 1024 * 1024
 _MAX_REDIRECTS = 5
@@ -29,6 +31,21 @@ class DownloadFailed(Exception):
         self.refused = refused
 
 
+class Update(NamedTuple):
+    """What an update has done: the list's length, and the exchanges that keep their old rows, with the reason."""
+
+    instruments: int
+    kept: dict[str, str]
+
+    @property
+    def warning(self) -> str:
+        """What did not work, in words; empty when all of the list is new."""
+        reasons: dict[str, list[str]] = {}
+        for exchange, reason in self.kept.items():
+            reasons.setdefault(reason, []).append(exchange)
+        return "; ".join(f"{', '.join(kept)} kept as before: {reason}" for reason, kept in reasons.items())
+
+
 def update_instruments(
     broker: str,
     reader: InstrumentList,
@@ -37,25 +54,54 @@ def update_instruments(
     http: httpx.Client,
     downloaded: DownloadProgress,
     stored: Callable[[int], object],
-) -> int:
-    """Replaces the broker's list and returns its length.
+    *,
+    force: bool = False,
+) -> Update:
+    """Replaces the broker's list; `force` takes one that is unlike the one in use.
 
-    Raises DownloadFailed, ListFormatError or EmptyList; the old list is in use then.
+    Raises DownloadFailed, ListFormatError, EmptyList or ListRefused; the old list is in use then.
     """
-    files = []
-    for one in reader.downloads(credentials):
+    parts = reader.downloads(credentials)
+    listed = store.exchanges(broker)
+    kept: dict[str, str] = {}
+    files: list[tuple[bytes, Download]] = []
+
+    def does_without(part: Download, error: Exception) -> bool:
+        """Whether the update goes on without the part."""
+        has_rows = bool(part.exchanges) and not listed.isdisjoint(part.exchanges)
+        if has_rows:
+            kept.update(dict.fromkeys(listed.intersection(part.exchanges), str(error)))
+        elif part.optional:
+            reader.skipped[f"{part.filename} could not be fetched, the list is good without it"] += 1
+        return has_rows or part.optional
+
+    for part in parts:
         try:
-            files.append((fetch(one, http, downloaded), one.filename))
-        except DownloadFailed:
-            if not one.optional:
+            files.append((fetch(part, http, downloaded), part))
+        except DownloadFailed as error:
+            if error.refused or not does_without(part, error):
                 raise
-            reader.skipped[f"{one.filename} could not be fetched, the list is good without it"] += 1
+    read = 0
 
     def instruments() -> Iterator[Instrument]:
-        for data, filename in files:
-            yield from reader.parse(data, filename)
+        nonlocal read
+        for data, part in files:
+            try:
+                rows = reader.parse(data, part.filename)
+                for row in rows:
+                    read += 1
+                    yield row
+            except ListFormatError as error:
+                if not does_without(part, error):
+                    raise
+        if read == 0 and kept:
+            raise DownloadFailed(next(iter(kept.values())))
 
-    return store.replace(broker, instruments(), stored)
+    def unreadable() -> float:
+        return reader.unreadable / max(1, reader.unreadable + read)
+
+    count = store.replace(broker, instruments(), stored, kept=kept, unreadable=unreadable, force=force)
+    return Update(count, kept)
 
 
 def fetch(download: Download, http: httpx.Client, progress: DownloadProgress) -> bytes:

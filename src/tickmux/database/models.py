@@ -117,7 +117,8 @@ class InstrumentListRow(Base):
     """Which generation of a broker's instruments is the one in use; 0: none yet.
 
     `allocated` is the highest generation ever begun. `ambiguous` counts the instruments that were left out
-    because two of them had the same name.
+    because two of them had the same name; `unreadable` is the share of the list's rows that could not be read,
+    negative where that is unknown.
     """
 
     __tablename__ = "instrument_lists"
@@ -128,3 +129,4 @@ class InstrumentListRow(Base):
     count: Mapped[int]
     ambiguous: Mapped[int]
     updated: Mapped[float]
+    unreadable: Mapped[float] = mapped_column(server_default="-1")

@@ -14,7 +14,15 @@ import httpx
 
 from tickmux.codec import Credentials
 from tickmux.config import Settings
-from tickmux.database import BrokerSessions, DatabaseFailed, EmptyList, InstrumentStore, ListInfo, SessionUnreadable
+from tickmux.database import (
+    BrokerSessions,
+    DatabaseFailed,
+    EmptyList,
+    InstrumentStore,
+    ListInfo,
+    ListRefused,
+    SessionUnreadable,
+)
 from tickmux.database.instrument_update import DownloadFailed, update_instruments
 from tickmux.instrument_list import ListFormatError
 from tickmux.login import IST
@@ -26,7 +34,7 @@ _TIMEOUT = httpx.Timeout(30.0, read=120.0)
 
 
 class DownloadState(NamedTuple):
-    """Whether a download is under way, and why the last one failed (empty when it did not)."""
+    """Whether a download is under way, and why the last one failed, or a part of it (empty when all went well)."""
 
     updating: bool = False
     message: str = ""
@@ -77,13 +85,13 @@ class InstrumentDownloads:
                     return "this list needs a session: log in to the broker first"
                 credentials = session.credentials
             with httpx.Client(timeout=_TIMEOUT) as http:
-                update_instruments(
+                done = update_instruments(
                     broker, reader, self._store, credentials, http, lambda *_: None, lambda count: None
                 )
         except DownloadFailed as error:
             first = "log in to the broker again" if error.refused else "check the network"
             return f"{error}: {first}, then repeat the download; {self._meanwhile(broker)}"
-        except (ListFormatError, EmptyList, SessionUnreadable) as error:
+        except (ListFormatError, EmptyList, ListRefused, SessionUnreadable) as error:
             return str(error)
         except DatabaseFailed:
             return "the database could not store the list: see the server's log, then repeat the download"
@@ -91,7 +99,7 @@ class InstrumentDownloads:
             reference = secrets.token_hex(4)
             log.exception("the instrument list of %s could not be updated, reference %s", broker, reference)
             return f"a defect of ours, reference {reference} in the log; {self._meanwhile(broker)}"
-        return ""
+        return f"not all of the list is new: {done.warning}" if done.warning else ""
 
     def _meanwhile(self, broker: str) -> str:
         if self._store.count(broker):

@@ -39,6 +39,12 @@ _FUTURES = ("FUT", "IF", "SF")
 _PLAIN_SERIES = ("EQ", "BE")
 _CONTRACT_NAME = re.compile(r"(.+?)\d{2}[A-Z]{3}\d{2}(?:F|FUT|[CP][\d.]+)?", re.ASCII)
 """`NAME` + day, of a trading symbol."""
+_FIRST_WORD = re.compile(r"[A-Z]+")
+_HELD = {
+    "NSE": ("NSE", "NSE_INDEX"), "BSE": ("BSE", "BSE_INDEX"), "INDICES": ("NSE_INDEX", "BSE_INDEX", "MCX_INDEX"),
+    **{name: (name,) for name in ("NFO", "BFO", "CDS", "BCD", "MCX")}, "CURRENCY": ("CDS",), "COMMODITY": ("MCX",),
+}  # fmt: skip
+"""How a file's name begins -> the exchanges whose instruments it holds."""
 _BUCKETS = {
     "BSXFUT": "SENSEX", "BSXOPT": "SENSEX",
     "BKXFUT": "BANKEX", "BKXOPT": "BANKEX",
@@ -67,7 +73,13 @@ class NorenInstruments(InstrumentList):
     """Whether the scale of tick sizes has to be found out file by file."""
 
     def downloads(self, credentials: Credentials | None) -> list[Download]:
-        return [Download(url=f"{self.urls['instruments']}/{name}", filename=name) for name in self.files]
+        base = self.urls["instruments"]
+        return [Download(url=f"{base}/{name}", filename=name, exchanges=self.held_by(name)) for name in self.files]
+
+    def held_by(self, filename: str) -> tuple[str, ...]:
+        """The exchanges whose instruments a file holds."""
+        first = _FIRST_WORD.match(filename.upper())
+        return _HELD.get(first[0], ()) if first is not None else ()
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
         # Line by line, so that a stray quote spoils its own row only.

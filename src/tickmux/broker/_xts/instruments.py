@@ -76,6 +76,7 @@ class XtsInstruments(InstrumentList):
                 method="POST",
                 headers=headers,
                 json={"exchangeSegmentList": [name]},
+                exchanges=(_EXCHANGES[name], *([_INDEX_EXCHANGES[name]] if name == "BSECM" else [])),
                 optional=self.spares_the_rest and name != "NSECM",
             )
             for name in segments
@@ -86,6 +87,7 @@ class XtsInstruments(InstrumentList):
                 url=f"{masters}{INDEX_LIST}?exchangeSegment={number}",
                 filename=f"indexlist-{number}.json",
                 headers=headers,
+                exchanges=(_INDEX_EXCHANGES[_INDEX_LISTS[number]],),
                 optional=self.spares_the_rest,
             )
             for number in lists

@@ -21,7 +21,10 @@ class FirstockInstruments(NorenInstruments):
 
     def downloads(self, credentials: Credentials | None) -> list[Download]:
         base = f"{self.urls['api']}/symbols"
-        return [Download(url=f"{base}/{name}?ref=firstock.in", filename=f"{name}.csv") for name in self.files]
+        return [
+            Download(url=f"{base}/{name}?ref=firstock.in", filename=f"{name}.csv", exchanges=self.held_by(name))
+            for name in self.files
+        ]
 
     def is_index(self, row: Row, kind: str) -> bool:
         return not row.get("isin") and not any(number(row.get(name, ""), name) for name in ("ticksize", "freezeqty"))

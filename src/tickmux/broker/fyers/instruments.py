@@ -20,6 +20,13 @@ INDEX_NAMES_FILE = "index_hsm_mapping.json"
 CSV_FILES = ("NSE_CM.csv", "NSE_FO.csv", "BSE_CM.csv", "BSE_FO.csv")
 JSON_FILES = ("NSE_CD_sym_master.json", "MCX_COM_sym_master.json")
 
+_HELD = dict(
+    zip(
+        (*CSV_FILES, *JSON_FILES),
+        (("NSE", "NSE_INDEX"), ("NFO",), ("BSE", "BSE_INDEX"), ("BFO",), ("CDS",), ("MCX",)),
+        strict=True,
+    )
+)
 _COLUMNS = 18  # what is read; more may follow
 _CASH = {("10", "10"): "NSE", ("12", "10"): "BSE"}  # exchange and segment columns
 _DERIVATIVES = {("10", "11"): "NFO", ("12", "11"): "BFO"}
@@ -62,6 +69,7 @@ class FyersInstruments(InstrumentList):
             Download(
                 url=f"{self.urls['lists']}/{filename}",
                 filename=filename,
+                exchanges=_HELD.get(filename, ()),
                 optional=filename == INDEX_NAMES_FILE,  # the built-in names serve as well
             )
             for filename in (INDEX_NAMES_FILE, *CSV_FILES, *JSON_FILES)

@@ -15,7 +15,7 @@ from tickmux.instrument_list import Download, InstrumentList
 
 log = logging.getLogger(__name__)
 
-_SOURCES = ("equity", "fno", "index")
+_SOURCES = {"equity": ("NSE", "BSE"), "fno": ("NFO", "BFO"), "index": ("NSE_INDEX", "BSE_INDEX")}
 _INDEX_COLUMNS = ("EXCH", "SEGMENT", "SECURITY_ID")
 _COLUMNS = (
     *_INDEX_COLUMNS, "INSTRUMENT_NAME", "TRADING_SYMBOL", "LOT_UNITS", "EXPIRY_DATE", "STRIKE_PRICE",
@@ -58,7 +58,8 @@ class IndmoneyInstruments(InstrumentList):
         headers = {"Authorization": credentials["access_token"]}
         url = f"{self.urls['api']}/market/instruments"
         return [
-            Download(url=f"{url}?source={source}", filename=f"{source}.csv", headers=headers) for source in _SOURCES
+            Download(url=f"{url}?source={source}", filename=f"{source}.csv", headers=headers, exchanges=exchanges)
+            for source, exchanges in _SOURCES.items()
         ]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:

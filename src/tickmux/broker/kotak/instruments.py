@@ -19,6 +19,9 @@ _DERIVATIVES = {"nse_fo": "NFO", "bse_fo": "BFO", "cde_fo": "CDS", "mcx_fo": "MC
 _FILES = {segment: f"transformed-v1/{segment}-v1.csv" for segment in _CASH} | {
     segment: f"transformed/{segment}.csv" for segment in _DERIVATIVES
 }
+_HELD = {segment: (exchange, f"{exchange}_INDEX") for segment, exchange in _CASH.items()} | {
+    segment: (exchange,) for segment, exchange in _DERIVATIVES.items()
+}
 _BLOCK_DEALS = "BL"
 """NSE's window of block deals, twice a day for some minutes: its rows have no market of their own."""
 _SINCE_1980 = frozenset({"nse_fo", "cde_fo"})
@@ -78,7 +81,9 @@ class KotakInstruments(InstrumentList):
         if not named:
             day = f"{self.urls['files']}/{_today().isoformat()}"
             named = {segment: f"{day}/{file}" for segment, file in _FILES.items()}
-        return [Download(url=url, filename=f"{segment}.csv") for segment, url in named.items()]
+        return [
+            Download(url=url, filename=f"{segment}.csv", exchanges=_HELD[segment]) for segment, url in named.items()
+        ]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
         # Line by line, so that a stray quote spoils its own row only.

@@ -76,9 +76,20 @@ class MotilalInstruments(InstrumentList):
     def downloads(self, credentials: Credentials | None) -> list[Download]:
         api = self.urls["api"]
         return [
-            *(Download(url=f"{api}/getscripmastercsv?name={name}", filename=f"{name}.csv") for name in _FILES),
             *(
-                Download(url=f"{api}/getindexdatacsv?name={name}", filename=f"{name}-index.csv")
+                Download(
+                    url=f"{api}/getscripmastercsv?name={name}",
+                    filename=f"{name}.csv",
+                    exchanges=(_DERIVATIVES.get(name, name),),
+                )
+                for name in _FILES
+            ),
+            *(
+                Download(
+                    url=f"{api}/getindexdatacsv?name={name}",
+                    filename=f"{name}-index.csv",
+                    exchanges=(f"{name}_INDEX",),
+                )
                 for name in _INDEX_FILES
             ),
         ]

@@ -121,11 +121,16 @@ class NubraInstruments(InstrumentList):
                     url=f"{base}?exchange={exchange}",
                     filename=f"refdata-{exchange}.json",
                     headers=headers,
+                    exchanges=tuple(dict.fromkeys((_CASH.get(exchange, exchange), _DERIVATIVES[exchange]))),
                     optional=exchange == "MCX",
                 )
                 for exchange in ("NSE", "BSE", "MCX")
             ),
-            Download(url=f"{self.urls['api']}/public/indexes?format=csv", filename="indexes.csv"),
+            Download(
+                url=f"{self.urls['api']}/public/indexes?format=csv",
+                filename="indexes.csv",
+                exchanges=tuple(_INDICES.values()),
+            ),
         ]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:

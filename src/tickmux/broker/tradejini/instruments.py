@@ -33,6 +33,13 @@ _GROUPS = {
 }
 """Group -> the parts of its ids, unless the table of groups says otherwise; `Spot` is left out."""
 
+_HELD = {
+    "Securities": ("NSE", "BSE"), "Index": ("NSE_INDEX", "BSE_INDEX"), "FutureContracts": ("NFO", "BFO"),
+    "NSEOptions": ("NFO",), "BSEOptions": ("BFO",), "CurrencyFuture": ("CDS", "BCD"),
+    "CurrencyOptions": ("CDS", "BCD"), "CommodityFuture": ("MCX",), "CommodityOptions": ("MCX",),
+}  # fmt: skip
+"""Group -> the exchanges whose instruments it holds."""
+
 _BY_CODE = {"EQT": "Securities", "IDX": "Index", "FUT": "FutureContracts", "OPT": "NSEOptions"}
 """How an instrument code begins -> the group of a file whose name says nothing."""
 
@@ -57,7 +64,12 @@ class TradejiniInstruments(InstrumentList):
         store = f"{self.urls['api']}{_STORE}"
         table = Download(url=f"{store}?version=0", filename=_TABLE_OF_GROUPS, headers={"Accept": "application/json"})
         groups = [
-            Download(url=f"{store}/{name}?version=0", filename=f"{name}.csv", headers={"Accept": "text/plain"})
+            Download(
+                url=f"{store}/{name}?version=0",
+                filename=f"{name}.csv",
+                headers={"Accept": "text/plain"},
+                exchanges=_HELD[name],
+            )
             for name in _GROUPS
         ]
         return [table, *groups]
