@@ -21,7 +21,7 @@ from tickmux.websocket_proxy.client_protocol import ClientProtocol
 from tickmux.websocket_proxy.client_requests import ClientRequests
 from tickmux.websocket_proxy.client_socket import make_room, silent_for, unacknowledged
 from tickmux.websocket_proxy.feed import Feed
-from tickmux.websocket_proxy.feed_state import FeedStatus
+from tickmux.websocket_proxy.feed_news import FeedNews
 from tickmux.websocket_proxy.frames import Opcode, close_frame, frame_header
 from tickmux.websocket_proxy.lost_socket import is_lost
 from tickmux.websocket_proxy.protocol import Options
@@ -78,7 +78,6 @@ class ClientSession(picows.WSListener):
         self._late_timer: asyncio.TimerHandle | None = None
         self._last_step = 0.0
         self._asked_bytes = 0
-        self._status_missed = False
         self._requests = ClientRequests(self, proxy)
         limits = proxy.limits
         self._queue = RequestQueue(
@@ -91,7 +90,7 @@ class ClientSession(picows.WSListener):
         )
         self._fragments: bytearray | None = None
         self._grace: asyncio.TimerHandle | None = None
-        self._unlisten: Callable[[], None] = lambda: None
+        self.news = FeedNews(self, proxy.index)
         self.closing = False
         self.since = proxy.now_ms()
         """When it connected, epoch ms."""
@@ -152,7 +151,7 @@ class ClientSession(picows.WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.closing = True
         self._cancel_timers()
-        self._unlisten()
+        self.news.stop()
         self._queue.close()
         self._room.set()
         self._proxy.forget(self)
@@ -279,8 +278,7 @@ class ClientSession(picows.WSListener):
             return
         self._last_step = self._loop.time()
         sent, everything = self._proxy.dispatcher.catch_up(self, self.marks, self._pace.portion)
-        if self._status_missed:
-            self._show_status(self.feed.status if self.feed is not None else None)
+        self.news.catch_up()
         if everything and self._pace.may_try(self._last_step):
             self._keep_up()
         elif sent:
@@ -472,28 +470,9 @@ class ClientSession(picows.WSListener):
 
     def follow_feed(self, feed: Feed) -> None:
         """Shows the feed's state now and whenever it changes, to a client that wants to know."""
-        self._unlisten()
-        self._unlisten = lambda: None
-        if self.options.feed_status:
-            self._unlisten = feed.listen(self._show_status)
-            self._show_status(feed.status)
+        self.news.follow(feed)
 
-    def _show_status(self, status: FeedStatus | None) -> None:
-        if self.feed is None or self.closing or status is None:
-            return
-        if self.paused and self._full:
-            self._status_missed = True  # the newest is shown when there is room
-            return
-        self._status_missed = False
-        self.send(
-            {
-                "type": "feed_status",
-                "broker": self.feed.broker,
-                "state": status.state.value,
-                "since": status.since,
-                "message": status.message,
-                "symbols": status.symbols,
-                "silent": status.silent,
-                "silent_names": status.silent_names,
-            }
-        )
+    @property
+    def full(self) -> bool:
+        """Whether its socket takes nothing more at present."""
+        return self.paused and self._full

@@ -9,13 +9,14 @@ source.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.dispatcher import Client
 from tickmux.websocket_proxy.feed import Feed, Grant, Want
+from tickmux.websocket_proxy.feed_state import InstrumentState
 from tickmux.websocket_proxy.mapping import ANSWER_MODES
 from tickmux.websocket_proxy.protocol import Addressed, Item, Options, Subscribe, answer, overall
 from tickmux.websocket_proxy.rendering import encode_part, joined
@@ -26,6 +27,12 @@ _SLICE = 100
 """Items that are carried out in one go: one or two milliseconds."""
 
 
+class News(Protocol):
+    """Who tells the client of instruments that cannot be expected to tick."""
+
+    def subscribed(self, slots: Iterable[Slot]) -> None: ...
+
+
 class Holder(Client, Protocol):
     """What subscriptions need of the session that holds them."""
 
@@ -34,6 +41,9 @@ class Holder(Client, Protocol):
     paused: bool
     marks: dict[Slot, int]
     pending: list[bytes]
+
+    @property
+    def news(self) -> News: ...
 
     def send(self, message: dict[str, Any]) -> None: ...
 
@@ -81,6 +91,7 @@ class ClientSubscriptions(Generic[H]):
             raise
         self._answer_subscribe(request, feed, entries, len(granted), failures)
         await self._show_snapshots(granted)
+        self._client.news.subscribed([slot for slot, _ in granted])
 
     async def _subscribe_some(
         self,
@@ -279,6 +290,7 @@ class ClientSubscriptions(Generic[H]):
                         "depth": held.topic.key.depth,
                         "throttle_ms": round(held.lane.throttle * 1000),
                         "broker": feed.broker,
+                        **_state_of(held.topic.key, feed),
                     }
                     for (symbol, exchange, mode), held in all_held[start : start + _SLICE]
                 ]
@@ -313,6 +325,15 @@ def _subscribed(item: Item, verdict: Grant | RequestError, feed: Feed) -> dict[s
         "depth": verdict.key.depth,
         "broker": feed.broker,
     }
+
+
+def _state_of(key: TopicKey, feed: Feed) -> dict[str, Any]:
+    """What the instrument is doing, where the feed knows; `status` for what is served no more."""
+    status = feed.instrument_status(key.symbol, key.exchange)
+    if status is None:
+        return {}
+    shown = {"state": status.state.value, "since": status.since, "message": status.message}
+    return {**shown, "status": "expired"} if status.state is InstrumentState.EXPIRED else shown
 
 
 def _released(slot: Slot, feed: Feed, *, held: bool = True) -> dict[str, Any]:
