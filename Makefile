@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Debian has nats-server in /usr/sbin, which is not on every user's PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
 PAGES := src/tickmux/web/static/index.html
 
 .PHONY: help run test check bench bench-short setup clean system-packages

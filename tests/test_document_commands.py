@@ -158,7 +158,7 @@ def test_what_python_examples_import_exists(page):
 
 
 _UPPER = re.compile(r"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=\S*)?")
-_OF_OTHERS = {"TICKMUX_API_KEY", "TICKMUX_WEB", "XDG_DATA_HOME", "CLOCK_MONOTONIC"}
+_OF_OTHERS = {"TICKMUX_API_KEY", "TICKMUX_WEB", "XDG_DATA_HOME", "CLOCK_MONOTONIC", "SOL_INR"}
 _TOPIC = re.compile(r"[A-Z_]+_(LTP|QUOTE|DEPTH)")
 
 

@@ -1,5 +1,6 @@
 """Documents that are made from the program, or make promises about it."""
 
+import json
 import re
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_the_page_about_vectors_names_every_key_of_their_items():
+    page = (DOCS / "vectors.md").read_text()
+    for file in sorted((ROOT / "tests" / "vectors").glob("*.json")):
+        document = json.loads(file.read_text())
+        for direction in ("incoming", "outgoing"):
+            for item in document.get(direction, ()):
+                for key in item:
+                    assert f"`{key}`" in page or f"`{key}[]`" in page, f"{file.name}: {key}"
 
 
 def _files() -> set[str]:

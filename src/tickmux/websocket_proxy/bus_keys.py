@@ -57,7 +57,7 @@ class BusKeys(NamedTuple):
         return ClientKeys(self.feeds, self.server.public)
 
     def is_publisher(self, public: bytes) -> bool:
-        """Whether the key is one in `publishers/` now: a file that comes or goes counts at the next connection."""
+        """Whether the key is in the publishers' folder now; a new or removed file counts at the next connection."""
         return public in self.publishers().values()
 
     def publishers(self) -> dict[str, bytes]:
