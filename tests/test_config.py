@@ -1,5 +1,6 @@
 """Configuration: where values come from, what is refused, and that the documents tell the truth."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickmux.cli.config import env_example, markdown_tables, shown
-from tickmux.config import ConfigError, Settings, as_text, variables
+from tickmux.config import ConfigError, Settings, as_text, replaced_addresses, variables
+from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
 
 ROOT = Path(__file__).parent.parent
 SECRETS = {"API_KEY_PEPPER": "p" * 32, "TICKMUX_SECRET": "s" * 32}
@@ -75,6 +77,105 @@ def test_an_empty_value_counts_as_unset(tmp_path):
     assert (found.websocket_port, found.max_symbols_per_websocket, found.zmq_port) == (8765, None, 7)
 
 
+@pytest.mark.parametrize("empty", ["", " ", "\t"])
+def test_an_empty_value_hides_nothing_of_lower_rank(tmp_path, empty):
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    (tmp_path / ".env").write_text(f"ZMQ_PORT=7\nTICKMUX_HOME={home}\nTICKMUX_USER=asha\nLOG_LEVEL=\n")
+    (home / ".env").write_text("LOG_LEVEL=debug\n")
+    environ = {"ZMQ_PORT": empty, "TICKMUX_HOME": empty, "TICKMUX_USER": empty, "LOG_LEVEL": empty}
+    found = Settings.load({"tickmux_user": empty}, environ, tmp_path)
+    assert (found.zmq_port, found.tickmux_home, found.tickmux_user) == (7, home, "asha")
+    assert found.log_level == "DEBUG"
+
+
+@pytest.mark.parametrize("variable", variables(), ids=lambda variable: variable.name)
+def test_every_variable_counts_as_unset_when_it_is_empty(tmp_path, variable):
+    base = {**SECRETS, "TICKMUX_HOME": str(tmp_path / "home")}
+    without = {name: value for name, value in base.items() if name != variable.name}
+    expected = Settings.load(environ={**without, "XDG_DATA_HOME": str(tmp_path)}, folder=tmp_path)
+    assert expected == Settings.load(
+        environ={**base, "XDG_DATA_HOME": str(tmp_path), variable.name: " "}, folder=tmp_path
+    )
+
+
+@given(st.floats(0.1, 3600).map(lambda value: round(value, 9)))
+def test_no_digit_of_a_setting_is_lost(value):
+    variable = next(one for one in variables() if one.name == "WS_AUTH_GRACE_SECONDS")
+    assert variable.about.kind.parse(as_text(value)) == value
+
+
+# -- .env of somebody else ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """A `.env` in the working directory that would take over everything."""
+    path = tmp_path / ".env"
+    path.write_text("ZMQ_PORT=7\nBROKER_URLS=zerodha.login=http://evil.example\nAPI_KEY_PEPPER=hunter2\nOTHER=x\n")
+    return path
+
+
+def distrusted(path, caplog, why):
+    """Loads beside that file: it must have been left out, and the log says what it would have set."""
+    found = load(path.parent)
+    assert (found.zmq_port, found.broker_urls) == (5555, {})
+    (record,) = [record for record in caplog.records if str(path) in record.getMessage()]
+    said = record.getMessage()
+    assert why in said
+    assert "ZMQ_PORT=7" in said
+    assert "BROKER_URLS=zerodha.login=http://evil.example" in said
+    assert "API_KEY_PEPPER (hidden)" in said
+    assert "hunter2" not in said
+    assert "OTHER" not in said
+
+
+def test_an_env_file_of_another_owner_is_not_read(planted, caplog, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: planted.stat().st_uid + 1)
+    if planted.stat().st_uid == 0:
+        os.chown(planted, 1234, 1234)
+    distrusted(planted, caplog, "it belongs to ")
+
+
+def test_an_env_file_that_everybody_may_write_to_is_not_read(planted, caplog):
+    planted.chmod(0o646)
+    distrusted(planted, caplog, "everybody may write to it")
+
+
+def test_an_env_file_that_a_group_may_write_to_is_not_read(planted, caplog, monkeypatch):
+    planted.chmod(0o664)
+    monkeypatch.setattr("tickmux.env_file._is_private", lambda group: False)
+    distrusted(planted, caplog, "its group may write to it")
+
+
+def test_an_env_file_of_the_users_own_is_read_also_where_each_user_has_a_group(planted, caplog, monkeypatch):
+    planted.write_text("ZMQ_PORT=7\n")
+    planted.chmod(0o664)
+    monkeypatch.setattr("tickmux.env_file._is_private", lambda group: True)
+    assert load(planted.parent).zmq_port == 7
+    assert not caplog.records
+
+
+def test_a_link_of_somebody_else_to_an_env_file_is_not_followed(planted, caplog, monkeypatch):
+    link = planted.parent / "elsewhere" / ".env"
+    link.parent.mkdir()
+    link.symlink_to(planted)
+    if os.geteuid() == 0:
+        os.chown(link, 1234, 1234, follow_symlinks=False)
+    else:
+        pytest.skip("only root can make a link of another owner")
+    found = Settings.load(environ={**SECRETS, "TICKMUX_HOME": str(planted.parent)}, folder=link.parent)
+    assert "it belongs to " in caplog.text
+    assert found.zmq_port == 7, "the same file in TICKMUX_HOME is read: nobody but the user says where that is"
+
+
+def test_an_env_file_that_would_set_nothing_of_ours_is_left_without_a_word(tmp_path, caplog):
+    (tmp_path / ".env").write_text("OTHER=x\n")
+    (tmp_path / ".env").chmod(0o666)
+    load(tmp_path)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "value"),
     [
@@ -85,7 +186,11 @@ def test_an_empty_value_counts_as_unset(tmp_path):
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("MAX_SYMBOLS_PER_WEBSOCKET", "1000", 1000),
         ("WEBSOCKET_HOST", "::1", "::1"),
-        ("BROKER_URLS", "a.feed=ws://x/?y=1,a.api=http://z", {"a": {"feed": "ws://x/?y=1", "api": "http://z"}}),
+        (
+            "BROKER_URLS",
+            "zerodha.feed=ws://x/?y=1,zerodha.api=http://z",
+            {"zerodha": {"feed": "ws://x/?y=1", "api": "http://z"}},
+        ),
     ],
 )
 def test_texts_become_values(tmp_path, variable, text, value):
@@ -163,6 +268,34 @@ def test_the_url_follows_host_and_port(tmp_path, host, url):
     assert load(tmp_path, websocket_host=host, websocket_port=9).websocket_url == url
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("zerodhaa.feed=ws://x", "no broker is called 'zerodhaa'; did you mean zerodha?"),
+        ("zerodha.fed=ws://x", "zerodha has no address 'fed'; it has api, feed, login"),
+    ],
+)
+def test_an_address_that_no_broker_has_is_an_error_that_names_the_right_ones(tmp_path, text, said):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, {"BROKER_URLS": text})
+    assert str(caught.value) == f"BROKER_URLS is not possible: {said}"
+
+
+def test_replaced_addresses_are_said_without_passwords(tmp_path):
+    found = load(tmp_path, {"BROKER_URLS": "zerodha.feed=ws://127.0.0.1:9,angel.api=http://me:hunter2@host/x"})
+    assert replaced_addresses(found) == [
+        "zerodha's feed is at ws://127.0.0.1:9",
+        "angel's api is at http://host/x",
+    ]
+
+
+@pytest.mark.parametrize("broker", broker_names())
+def test_each_brokers_page_lists_the_addresses_that_can_be_replaced(broker):
+    page = (ROOT / "docs" / "brokers" / f"{broker}.md").read_text()
+    names = ", ".join(f"`{broker}.{name}`" for name in load_broker(broker).url_names)
+    assert f"`BROKER_URLS` ([settings](../configuration.md)) takes {names}." in page
+
+
 def test_urls_of_a_broker(tmp_path):
     found = load(tmp_path, {"BROKER_URLS": "zerodha.feed=ws://127.0.0.1:9"})
     assert found.urls("zerodha") == {"feed": "ws://127.0.0.1:9"}
@@ -203,6 +336,49 @@ def test_a_secrets_file_that_others_can_read_is_closed_to_them(tmp_path):
     path.chmod(0o644)
     load(tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: b"",
+        lambda text: text[:-20],
+        lambda text: text[: len(text) // 2],
+        lambda text: text[: text.rindex(b"TICKMUX_SECRET")],
+        lambda text: b"\0" * len(text),
+        lambda text: text.replace(b"=", b" ", 1),
+        lambda text: text.replace(b"TICKMUX", b"TICK\xff", 1),
+        lambda text: text[:100] + b"\0\0\0" + text[103:],
+    ],
+)
+def test_a_damaged_secrets_file_stops_the_start_and_is_left_as_it_is(tmp_path, damage):
+    load(tmp_path)
+    path = tmp_path / "home" / "secrets.env"
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} is damaged (")
+    assert "restore it from a backup" in message
+    assert f"mv {path} {path}.damaged" in message
+    assert "\n" not in message
+    assert path.read_bytes() == damage(whole)
+
+
+def test_a_damaged_secrets_file_does_not_matter_where_the_secrets_are_given(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "secrets.env").write_bytes(b"")
+    assert load(tmp_path, SECRETS).tickmux_secret == SECRETS["TICKMUX_SECRET"]
+
+
+def test_a_secrets_file_of_an_older_tickmux_and_one_with_windows_line_ends_are_whole(tmp_path):
+    first = load(tmp_path)
+    path = tmp_path / "home" / "secrets.env"
+    old = path.read_text().removesuffix("# end\n")
+    for text in (old, old.replace("\n", "\r\n")):
+        path.write_bytes(text.encode())
+        assert load(tmp_path) == first
 
 
 def test_processes_that_start_together_agree_on_the_secrets(tmp_path):

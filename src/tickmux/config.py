@@ -5,6 +5,7 @@ annotation says how a text becomes its value and what it is for. `.env.example` 
 rendered from the same list (`tickmux config --format env` and `--format markdown`).
 """
 
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,9 +16,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
-from dotenv import dotenv_values
+from tickmux.env_file import EnvFileUnreadable, read_env
+from tickmux.secrets_file import FILE_NAME, SecretsDamaged, kept_secrets
 
-from tickmux.secrets_file import FILE_NAME, kept_secrets
+log = logging.getLogger(__name__)
 
 MIN_SECRET_BYTES = 32
 
@@ -276,7 +278,7 @@ class Settings:
             _FEEDS,
             _BROKER_URLS,
             "Other addresses for a broker's servers (a simulator, a proxy of your own): "
-            "zerodha.feed=ws://127.0.0.1:9000",
+            "zerodha.feed=ws://127.0.0.1:9000. The broker's page has the names.",
         ),
     ] = field(default_factory=dict)
 
@@ -364,22 +366,24 @@ class Settings:
         """The settings in effect. Raises ConfigError.
 
         `overrides` come from the command line, by field or variable name; None stands for "not given". `.env` is
-        looked for in `folder` (the working directory) and in TICKMUX_HOME; the former wins. An empty value counts
-        as unset. Missing secrets are made and kept in TICKMUX_HOME.
+        looked for in `folder` (the working directory), where one that others could have written is not read and the
+        log says so, and in TICKMUX_HOME; the former wins. An empty value counts as unset. Missing secrets are made
+        and kept in TICKMUX_HOME.
         """
-        environ = os.environ if environ is None else environ
+        # Empty values go first: one that stands before another in rank must not hide it.
+        environ = _set_ones(os.environ if environ is None else environ)
         known = {variable.name for variable in variables()}
         given = {name.upper(): as_text(value) for name, value in (overrides or {}).items() if value is not None}
         if unknown := given.keys() - known:
             raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
-        beside = _dotenv((folder or Path.cwd()) / ".env")
+        given = _set_ones(given)
+        beside = _dotenv((folder or Path.cwd()) / ".env", trust_all=False)
         home = _home({**beside, **environ, **given}, environ)
         texts = {**_dotenv(home / ".env"), **beside, **environ, **given, "TICKMUX_HOME": str(home)}
         values = {
-            variable.field: _parse(variable, text)
-            for variable in variables()
-            if (text := texts.get(variable.name, "").strip())
+            variable.field: _parse(variable, text) for variable in variables() if (text := texts.get(variable.name))
         }
+        _check_broker_urls(values.get("broker_urls", {}))
         _complete(values, home)
         return cls(**values)
 
@@ -416,7 +420,7 @@ def as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        return repr(value).removesuffix(".0")  # all digits: what is shown is what is in effect
     if isinstance(value, frozenset):
         return ",".join(sorted(map(str, value)))
     if isinstance(value, Mapping):
@@ -424,22 +428,68 @@ def as_text(value: object) -> str:
     return str(value)
 
 
+def replaced_addresses(settings: Settings) -> list[str]:
+    """The brokers' servers that BROKER_URLS replaces, a line for each: `zerodha's feed is at ws://127.0.0.1:9000`.
+
+    Whoever set them, logins and tokens go there, so a start says them. User names and passwords in them are left out.
+    """
+    return [
+        f"{broker}'s {name} is at {re.sub('//[^/@]*@', '//', url)}"
+        for broker, urls in settings.broker_urls.items()
+        for name, url in urls.items()
+    ]
+
+
+def _set_ones(texts: Mapping[str, str]) -> dict[str, str]:
+    """Without those that are empty, which count as unset."""
+    return {name: stripped for name, text in texts.items() if (stripped := text.strip())}
+
+
 def _home(texts: Mapping[str, str], environ: Mapping[str, str]) -> Path:
-    if text := texts.get("TICKMUX_HOME", "").strip():
+    if text := texts.get("TICKMUX_HOME"):
         return Path(_parse(_table()["tickmux_home"], text))
     data = Path(environ.get("XDG_DATA_HOME", ""))
     return (data if data.is_absolute() else Path("~/.local/share").expanduser()) / "tickmux"
 
 
-def _dotenv(path: Path) -> dict[str, str]:
+def _dotenv(path: Path, *, trust_all: bool = True) -> dict[str, str]:
     try:
-        if not path.is_file():
-            return {}
-        found = dotenv_values(path, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"{path} cannot be read: {reason}") from None
-    return {name: value for name, value in found.items() if value and value.strip()}
+        found, distrust = read_env(path)
+    except EnvFileUnreadable as error:
+        raise ConfigError(str(error)) from None
+    if not distrust or trust_all:
+        return _set_ones(found)
+    ours = [
+        f"{variable.name} (hidden)" if variable.about.secret else f"{variable.name}={found[variable.name]}"
+        for variable in variables()
+        if variable.name in found
+    ]
+    if ours:
+        log.warning(
+            "%s is not read, since %s; it would have set %s. If it is yours: chown it to yourself and chmod 600 it",
+            path,
+            distrust,
+            ", ".join(ours),
+        )
+    return {}
+
+
+def _check_broker_urls(given: Mapping[str, Mapping[str, str]]) -> None:
+    """A name that no broker has would leave the broker's own address in use, without a word."""
+    if not given:
+        return
+    from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker
+
+    for broker, urls in given.items():
+        try:
+            names = load_broker(broker).url_names
+        except UnknownBroker as error:
+            raise ConfigError(f"BROKER_URLS is not possible: {error}") from None
+        for name in urls:
+            if name not in names:
+                raise ConfigError(
+                    f"BROKER_URLS is not possible: {broker} has no address {name!r}; it has {', '.join(names)}"
+                )
 
 
 def _parse(variable: Variable, text: str) -> Any:
@@ -462,6 +512,8 @@ def _complete(values: dict[str, Any], home: Path) -> None:
     if missing := [name for name in ("api_key_pepper", "tickmux_secret") if name not in values]:
         try:
             kept = kept_secrets(home, [name.upper() for name in missing])
+        except SecretsDamaged as error:
+            raise ConfigError(str(error)) from None
         except OSError as error:
             raise ConfigError(
                 f"TICKMUX_HOME {str(home)!r} is not possible: it takes a folder that can be written "

@@ -20,8 +20,12 @@ from tickmux.websocket_proxy.port_check import check_port
 
 
 def serve(home, *arguments, **environment):
+    return run_command(home, "serve", *arguments, **environment)
+
+
+def run_command(home, *arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "tickmux", "serve", *arguments],
+        [sys.executable, "-m", "tickmux", *arguments],
         env={**os.environ, "TICKMUX_HOME": str(home), **environment},
         capture_output=True,
         text=True,
@@ -167,3 +171,35 @@ def test_a_broker_is_named_to_the_process_that_has_the_feeds(tmp_path):
     assert failed.returncode == 2
     assert "--simulate zerodha" in failed.stderr
     assert "tickmux feed" in failed.stderr
+
+
+def test_a_second_server_on_one_data_folder_says_who_has_it(tmp_path):
+    with served(tmp_path, "--simulate", "zerodha") as running:
+        ports = ("--port", "0", "--zmq-port", "0", "--web-port", "0")
+        for arguments in (("serve", "--external", *ports), ("feed", "--simulate", "angel", "--port", "0")):
+            failed = run_command(tmp_path, *arguments)
+            assert failed.returncode == 1
+            (line,) = failed.stderr.strip().splitlines()
+            assert f"pid {running.process.pid}" in line
+            assert "serve --port 0" in line
+            assert "--simulate zerodha" in line
+            assert str(tmp_path) in line
+            assert "TICKMUX_HOME" in line
+    with served(tmp_path, "--external"):
+        pass  # the folder is free once the first has ended
+
+
+def test_the_start_says_which_brokers_addresses_are_replaced(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # so that it ends by itself, a moment later
+        port = str(taken.getsockname()[1])
+        arguments = ("--external", "--web-port", "0", "--zmq-port", "0", "--port", port)
+        ended = serve(tmp_path, *arguments, BROKER_URLS="zerodha.feed=ws://127.0.0.1:9", COLUMNS="200")
+    assert ended.returncode == 1
+    assert "BROKER_URLS: zerodha's feed is at ws://127.0.0.1:9" in ended.stderr
+
+
+def test_a_wrong_name_of_an_address_ends_the_start_with_the_right_ones(tmp_path):
+    failed = serve(tmp_path, "--external", BROKER_URLS="zerodha.nosuch=ws://127.0.0.1:9")
+    assert failed.returncode == 2
+    assert failed.stderr.count("\n") == 1
+    assert "it has api, feed, login" in failed.stderr

@@ -1,5 +1,6 @@
 """How a command ends: one exit code for each kind of failure, and one line on standard error."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -49,6 +50,9 @@ class Commands(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
+        # A command says by itself, on one line, what the database's log would say a second time; servers log to a
+        # handler of their own.
+        logging.getLogger("tickmux.database").addHandler(logging.NullHandler())
         try:
             code = super().main(args, "tickmux", complete_var, False, windows_expand_args, **extra)
         except typer.Abort:
@@ -75,6 +79,7 @@ def exit_code(error: Exception) -> int:
 
     from tickmux.config import ConfigError
     from tickmux.database import DatabaseFailed, EmptyList, SessionUnreadable
+    from tickmux.home_lock import HomeTaken
     from tickmux.instrument_list import ListFormatError
     from tickmux.login import LoginFailed
     from tickmux.websocket_proxy.broker_factory import UnknownBroker
@@ -89,7 +94,7 @@ def exit_code(error: Exception) -> int:
             return 3
         case LoginFailed() | SessionUnreadable():
             return 4
-        case DatabaseFailed() | SQLAlchemyError() | EmptyList() | ListFormatError() | PortTaken():
+        case DatabaseFailed() | HomeTaken() | SQLAlchemyError() | EmptyList() | ListFormatError() | PortTaken():
             return 1
         case UnicodeEncodeError():  # an argument that is no text in this terminal's encoding
             return 2

@@ -13,9 +13,10 @@ from flask import Flask
 from rich.console import Console
 from rich.logging import RichHandler
 
+from tickmux import home_lock
 from tickmux.cli.announce import announce_feeds, announce_server, console
 from tickmux.cli.outcome import Failed, Misused
-from tickmux.config import Settings
+from tickmux.config import Settings, replaced_addresses
 from tickmux.database.engine import Database
 from tickmux.feeds.feed_directory import Upstream
 from tickmux.feeds.feed_process import FeedProcess
@@ -158,6 +159,8 @@ def _go(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, None]
         level=settings.log_level, format="%(name)s: %(message)s", handlers=[RichHandler(console=_errors)]
     )
     quiet_loggers()
+    for address in replaced_addresses(settings):
+        logging.getLogger("BROKER_URLS").warning("%s", address)
     try:
         with Database.open(settings) as database:
             uvloop.run(work(database))
@@ -179,8 +182,9 @@ async def _feed(settings: Settings, database: Database, upstream: Upstream) -> N
     process = FeedProcess(settings, database, upstream)
     await process.start()
     try:
-        announce_feeds(settings, process, upstream)
-        await stopping.wait()
+        with home_lock.held(settings.tickmux_home):
+            announce_feeds(settings, process, upstream)
+            await stopping.wait()
     finally:
         await process.stop()
     console.print("stopped")

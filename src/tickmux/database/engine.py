@@ -148,7 +148,7 @@ class Database:
         except SQLAlchemyError as error:
             why = reason(error)
             self.trouble.note(why)
-            raise DatabaseFailed(f"the database cannot be used: {why}") from error
+            raise DatabaseFailed(f"the database failed: {why}") from error
         self.trouble.clear()
 
 

@@ -11,7 +11,7 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from tickmux.config import Settings
+from tickmux.config import Settings, replaced_addresses
 from tickmux.database import Database, DatabaseFailed
 from tickmux.feeds.feed_directory import Upstream
 from tickmux.web import (
@@ -88,6 +88,8 @@ def create_app(
     """
     settings = settings or Settings.load()
     quiet_loggers()
+    for address in replaced_addresses(settings):
+        log.warning("BROKER_URLS: %s", address)
     database = Database.open(settings)
     app = build_app(settings, database, Upstream(broker, simulate, external), expects_proxy=start_proxy)
     if start_proxy:

@@ -10,14 +10,12 @@ server that replaces its worker starts the new one before the old one has gone.
 
 import asyncio
 import atexit
-import fcntl
 import functools
 import logging
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
@@ -27,12 +25,13 @@ from typing import Any, NamedTuple, TypeVar
 import uvloop
 from flask import Flask
 
+from tickmux import home_lock
 from tickmux.client_keys import Keys
 from tickmux.config import Settings
 from tickmux.database.engine import Database
 from tickmux.feeds.feed_directory import Upstream
+from tickmux.home_lock import HomeTaken
 from tickmux.runtime import Runtime
-from tickmux.secrets_file import private_folder
 from tickmux.websocket_proxy.wsgi_host import refuse_unfit_host
 
 log = logging.getLogger(__name__)
@@ -45,6 +44,8 @@ PARTS = "tickmux.parts"
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
 _HANDOVER = 5.0
+_LAST_BREATH = 2.0
+"""Seconds that a server which has freed its ports may take to end."""
 _CALL_TIMEOUT = 15.0
 
 T = TypeVar("T")
@@ -60,11 +61,12 @@ class ProxyParts(NamedTuple):
 
 
 class SecondProxy(RuntimeError):
-    """Another process runs the proxy of this home already."""
+    """Another process runs the proxy of this home already; `holder` is what it says of itself."""
 
-    def __init__(self, home: Path, owner: str) -> None:
+    def __init__(self, home: Path, holder: str) -> None:
+        whose = f" ({holder.partition(':')[0]})" if holder else ""
         super().__init__(
-            f"the proxy of {home} is running in another process{owner} already, and each worker process would start "
+            f"the proxy of {home} is running in another process{whose} already, and each worker process would start "
             "one of its own, with its own connections to the broker: run one worker (`gunicorn -w 1 --threads 8 …`), "
             "or run the proxy apart with `tickmux proxy` and this app without one "
             "(`tickmux.web:create_app(start_proxy=False)`)"
@@ -112,7 +114,10 @@ class ProxyThread:
 
     def start(self) -> RunningProxy:
         """Raises SecondProxy, PortTaken, and whatever else keeps the proxy from starting."""
-        self._lock = _lock(self._parts.settings.tickmux_home)
+        try:
+            self._lock = home_lock.take(self._parts.settings.tickmux_home, _HANDOVER)
+        except HomeTaken as error:
+            raise SecondProxy(error.home, error.holder) from None
         self._thread.start()
         try:
             return self._started.result(_START_TIMEOUT)
@@ -157,10 +162,22 @@ class ProxyThread:
 
 @asynccontextmanager
 async def running(app: Flask) -> AsyncIterator[Runtime]:
-    """Runs the proxy beside `app`, which has its `ProxyParts`, in the present event loop instead of a thread."""
-    async with _started(app.extensions[PARTS]) as runtime:
-        app.extensions[EXTENSION] = RunningProxy(runtime, asyncio.get_running_loop())
-        yield runtime
+    """Runs the proxy beside `app`, which has its `ProxyParts`, in the present event loop instead of a thread.
+
+    Raises what `Runtime.start` does, and HomeTaken: no feed has been made by then.
+    """
+    parts: ProxyParts = app.extensions[PARTS]
+    async with _started(parts) as runtime:
+        # Where feeds run in a process of their own, that one has the lock, and any number of servers may use them.
+        lock = -1
+        if not parts.settings.feed_process:
+            lock = await asyncio.to_thread(home_lock.take, parts.settings.tickmux_home, _LAST_BREATH)
+        try:
+            app.extensions[EXTENSION] = RunningProxy(runtime, asyncio.get_running_loop())
+            yield runtime
+        finally:
+            if lock >= 0:
+                os.close(lock)
 
 
 @asynccontextmanager
@@ -267,23 +284,3 @@ def _leave_in_order_on_sigterm() -> None:
     """SIGTERM ends a Python program without a word to anybody, unless somebody handles it."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-
-
-def _lock(home: Path) -> int:
-    """The descriptor that holds the home's lock. Raises SecondProxy."""
-    path = private_folder(home) / "proxy.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + _HANDOVER
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                pid = os.read(descriptor, 20).decode("ascii", "replace").strip()
-                os.close(descriptor)
-                raise SecondProxy(home, f" (pid {pid})" if pid else "") from None
-            time.sleep(0.05)
-        else:
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
-            return descriptor

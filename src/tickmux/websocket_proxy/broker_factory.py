@@ -31,6 +31,12 @@ class Broker(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return self.adapter.name
 
+    @property
+    def url_names(self) -> tuple[str, ...]:
+        """The names of the addresses that BROKER_URLS may replace."""
+        parts = (self.adapter, self.login, self.instruments)
+        return tuple(sorted({name for part in parts for name in part.default_urls}))
+
 
 class UnknownBroker(LookupError):
     """No broker of that name; the message names the nearest ones."""
