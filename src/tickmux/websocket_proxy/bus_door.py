@@ -133,20 +133,21 @@ class Door:
             except zmq.Again:
                 return
             self._note_events()
-            reason = self._refusal(mechanism, credentials)
+            code, reason = self._verdict(mechanism, credentials)
             if reason:
                 self._complain(f"from {address.decode('ascii', 'replace')}: {reason}")
-            verdict = (b"400", reason.encode(), b"") if reason else (b"200", b"", b"peer")
+            verdict = (code, reason.encode(), b"" if reason else b"peer")
             self._judge.send_multipart([version, request, *verdict, b""])
 
-    def _refusal(self, mechanism: bytes, credentials: list[bytes]) -> str:
+    def _verdict(self, mechanism: bytes, credentials: list[bytes]) -> tuple[bytes, str]:
+        """ZAP's status, and why when it is no 200: after 300 a peer tries again, after 400 it does not."""
         if len(self._open) > MOST_PEERS:
-            return f"there are {MOST_PEERS} connections, the most that there may be"
+            return b"300", f"there are {MOST_PEERS} connections, the most that there may be"
         if not self._secret:
-            return "" if mechanism == b"NULL" else "no keys are used here"
+            return (b"200", "") if mechanism == b"NULL" else (b"400", "no keys are used here")
         if mechanism != b"CURVE" or len(credentials) != 1 or not self._admits(z85.encode(credentials[0])):
-            return "its key is not known here: see `tickmux bus-keys`"
-        return ""
+            return b"400", "its key is not known here: see `tickmux bus-keys`"
+        return b"200", ""
 
     def _note_events(self) -> None:
         assert self._monitor is not None  # noqa: S101 - opened together with the judge

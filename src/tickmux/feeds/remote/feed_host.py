@@ -50,7 +50,7 @@ class FeedHost:
 
     def __init__(self, feed_of: Callable[[str], Awaitable[LocalFeed]], host: str, port: int, keys: BusKeys) -> None:
         self._feed_of = feed_of
-        self._door = Door(zmq.ROUTER, "FEED", host, port, keys.server, lambda key: key == keys.feeds.public)
+        self.door = Door(zmq.ROUTER, "FEED", host, port, keys.server, lambda key: key == keys.feeds.public)
         self._run = secrets.token_hex(4)
         self._numbers = itertools.count()
         self._proxies: dict[bytes, _Proxy] = {}
@@ -63,11 +63,11 @@ class FeedHost:
 
     async def start(self) -> None:
         """Raises PortTaken, AddressRefused."""
-        socket = self._door.socket
+        socket = self.door.socket
         socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a proxy that reconnects is known by its identity
-        self._door.open()
-        self.endpoint = self._door.endpoint
+        self.door.open()
+        self.endpoint = self.door.endpoint
         self._socket = FeedSocket(socket)
         self._reader = owned_task.keep_running(partial(self._read, self._socket), "feed host")
 
@@ -81,7 +81,7 @@ class FeedHost:
             await owned_task.end(proxy.task)
         if self._socket is not None:
             self._socket.release()
-        self._door.close(_FAREWELL_MS)
+        self.door.close(_FAREWELL_MS)
 
     async def _read(self, socket: FeedSocket) -> None:
         while True:
