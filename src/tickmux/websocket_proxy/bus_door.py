@@ -32,7 +32,11 @@ _LOG_INTERVAL = 60.0
 _ZAP = "inproc://zeromq.zap.01"
 _DOMAIN = b"tickmux"
 _EVENTS = int(
-    zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
 
 
@@ -164,9 +168,11 @@ class Door:
                     self._open.discard(int(event["value"]))
                 case zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     self.admitted += 1
-                case zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                case zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                     self._complain(
-                        "without the right keys: see `tickmux bus-keys`" if self._secret else "that uses keys"
+                        "without the right keys: see `tickmux bus-keys`"
+                        if self._secret
+                        else "that needs keys, or is mute"
                     )
 
     def _complain(self, who: str) -> None:
