@@ -12,6 +12,7 @@ from support.feeds import rig
 from support.keys import KEYS
 from support.servers import eventually
 from tickmux.errors import ErrorCode, RequestError
+from tickmux.feeds import local_feed
 from tickmux.feeds.remote import feed_wire, remote_feed
 from tickmux.feeds.remote.feed_host import FeedHost
 from tickmux.feeds.remote.remote_feed import FeedLink
@@ -257,5 +258,110 @@ def test_garbage_is_counted_and_costs_nobody_else_anything(message):
             (grant,) = await remote.subscribe([want(row)])
             assert isinstance(grant, Grant)
             stranger.close(0)
+
+    run(main)
+
+
+def test_a_call_that_waits_keeps_neither_signs_of_life_nor_other_calls_waiting(monkeypatch):
+    async def main():
+        async with joined() as (feed, _, link, remote):
+            ready = asyncio.Event()
+
+            async def wait_ready(timeout):
+                await ready.wait()
+                return True
+
+            (row,) = feed.listed(1, "NSE")
+            monkeypatch.setattr(feed.bus, "wait_ready", wait_ready)
+            waiting = asyncio.create_task(remote.subscribe([want(row)]))
+            heard = link._heard
+            await eventually(lambda: link._heard > heard + 0.3, "signs of life")
+            assert (await link.open("bob")) is remote
+            assert not waiting.done()
+            ready.set()
+            (grant,) = await waiting
+            assert isinstance(grant, Grant)
+
+    run(main)
+
+
+def test_what_the_feed_process_waits_for_in_vain_is_told_in_its_own_words(monkeypatch):
+    monkeypatch.setattr(remote_feed, "_ANSWER_TIMEOUT", 30.0)
+
+    async def main():
+        async with joined() as (feed, _, _, remote):
+
+            async def wait_ready(timeout):
+                return False
+
+            monkeypatch.setattr(feed.bus, "wait_ready", wait_ready)
+            (row,) = feed.listed(1, "NSE")
+            (refused,) = await remote.subscribe([want(row)])
+            assert refused.code == ErrorCode.BROKER_INIT_ERROR
+            assert "cannot reach the bus" in refused.message
+
+    run(main)
+
+
+def test_every_time_out_is_longer_than_the_one_below_it():
+    assert remote_feed._ANSWER_TIMEOUT > local_feed.BUS_READY_TIMEOUT
+
+
+def test_what_is_granted_after_its_caller_has_gone_is_given_back(monkeypatch):
+    async def main():
+        async with joined() as (feed, _, link, remote):
+            ready = asyncio.Event()
+
+            async def wait_ready(timeout):
+                await ready.wait()
+                return True
+
+            (row,) = feed.listed(1, "NSE")
+            monkeypatch.setattr(feed.bus, "wait_ready", wait_ready)
+            asking = asyncio.create_task(remote.subscribe([want(row)]))
+            await link.open("bob")  # everything said before it has been heard
+            asking.cancel()
+            await asyncio.wait([asking])
+            granted = []
+            original = feed.feed.demand.grant
+            monkeypatch.setattr(feed.feed.demand, "grant", lambda *args: granted.append(1) or original(*args))
+            ready.set()
+            await eventually(lambda: granted and not wanted(feed), "it is given back")
+
+    run(main)
+
+
+def test_a_call_that_fails_in_the_feed_process_is_answered_and_the_next_one_works(monkeypatch, caplog):
+    async def main():
+        async with joined() as (feed, _, _, remote):
+            (row,) = feed.listed(1, "NSE")
+            real = feed.instruments.resolve
+
+            async def fails(names):
+                raise RuntimeError("database is locked")
+
+            feed.instruments.resolve = fails
+            (refused,) = await remote.subscribe([want(row)])
+            assert refused.code == ErrorCode.SERVER_ERROR
+            feed.instruments.resolve = real
+            (grant,) = await remote.subscribe([want(row)])
+            assert isinstance(grant, Grant)
+
+    run(main)
+    assert "database is locked" in caplog.text
+
+
+def test_the_states_of_instruments_cross_the_border():
+    async def main():
+        async with joined() as (feed, _, _, remote):
+            row, other = feed.listed(2, "NSE")
+            heard = []
+            remote.listen_to_instruments(heard.extend)
+            await remote.subscribe([want(row), want(other)])
+            del feed.instruments.rows[row.symbol, row.exchange]
+            feed.instruments.version += 1
+            await eventually(lambda: [one.symbol for one in heard if one.state == "expired"] == [row.symbol])
+            assert remote.instrument_status(row.symbol, "NSE").state == "expired"
+            await eventually(lambda: remote.info().instruments.get("expired") == 1, "its count")
 
     run(main)

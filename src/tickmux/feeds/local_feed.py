@@ -62,7 +62,8 @@ _DEAD_SHARE = 0.2
 STALLED_AFTER = 30.0
 """Seconds without a tick, with a market open, after which a feed is called stalled."""
 _WATCH_INTERVAL = 1.0
-_BUS_READY_TIMEOUT = 10.0
+BUS_READY_TIMEOUT = 10.0
+"""Seconds that a subscription waits for the bus; whoever waits for its answer has to wait longer."""
 _WARNING_INTERVAL = 60.0
 """Seconds between two looks at the age of the instrument list."""
 
@@ -176,7 +177,7 @@ class LocalFeed:
         """May be cancelled: what has not been returned has not been granted, since nothing waits after granting."""
         if self._status.state == FeedState.AUTH_EXPIRED:
             return [RequestError(ErrorCode.BROKER_AUTH_EXPIRED, self._status.message) for _ in wants]
-        if not await self._bus.wait_ready(_BUS_READY_TIMEOUT):
+        if not await self._bus.wait_ready(BUS_READY_TIMEOUT):
             return [
                 RequestError(ErrorCode.BROKER_INIT_ERROR, "the feed cannot reach the bus; see the log") for _ in wants
             ]

@@ -54,6 +54,8 @@ class StoredVersions:
                 before = self._sessions, self._lists
                 self._sessions, self._lists = await asyncio.to_thread(self._read)
             except Exception as error:
+                if isinstance(error, RuntimeError) and "shutdown" in str(error):
+                    return  # the interpreter ends, in an app that leaves that to us, and takes no more work
                 if not self._unreadable:
                     log.warning("the database cannot be read (%s): goes on with what is known", error)
                 self._unreadable = True

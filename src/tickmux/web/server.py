@@ -14,13 +14,14 @@ import resource
 import socket
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, cast
 
 from flask import Flask
 from uvicorn.config import Config
 from uvicorn.server import Server
 
+from tickmux import owned_task
 from tickmux.config import reachable
 from tickmux.web.http_guard import GuardedConnection, HttpGuard, HttpLimits
 from tickmux.web.routes_state import SERVER_NUMBERS
@@ -69,7 +70,7 @@ class WebServer:
         sys.setswitchinterval(min(_SWITCH_INTERVAL, sys.getswitchinterval()))
         self.bridge.start()
         serving = asyncio.Event()
-        self._task = asyncio.create_task(self._serve(self._listening, serving))
+        self._task = owned_task.start(self._serve(self._listening, serving), "web server")
         async with asyncio.timeout(_START_TIMEOUT):
             await serving.wait()
 
@@ -83,9 +84,7 @@ class WebServer:
         if self._server is not None:
             self._server.should_exit = True
         await asyncio.wait([task], timeout=_STOP_TIMEOUT)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await owned_task.end(task)
         self.bridge.stop()
 
     def _numbers(self) -> dict[str, tuple[str, int]]:

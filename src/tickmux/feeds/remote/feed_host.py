@@ -1,12 +1,13 @@
 """The feed process: feeds at the service of proxies in other processes (`feed_wire`).
 
-Owns one ROUTER socket (a `Door` that lets in the holder of the feeds' key), one task that reads it, and one task a
-proxy, which carries that proxy's requests out in their order. What a proxy holds is given back when it has been
-silent for `LEASE`. The feeds are the caller's.
+Owns one ROUTER socket (a `Door` that lets in the holder of the feeds' key), one task that reads it, one task a proxy
+that watches over its lease, and one task for each call that is under way, so that a call that waits keeps nothing
+else waiting. What a proxy holds is given back when it has been silent for `LEASE`. The feeds are the caller's.
 """
 
 import asyncio
 import itertools
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,23 +27,29 @@ from tickmux.websocket_proxy.feed import Grant
 from tickmux.websocket_proxy.feed_state import FeedState, FeedStatus, InstrumentStatus
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
+log = logging.getLogger(__name__)
+
 _MOST_PROXIES = 64
-_MOST_WAITING = 10_000
-"""Requests of one proxy; one that asks for more at once is forgotten, and asks for everything anew."""
+_MOST_CALLS = 10_000
+"""Calls of one proxy that are under way at a time."""
 _FAREWELL_MS = 200
 
 
 class _Proxy:
-    """One proxy and what it holds."""
+    """One proxy and what it holds; `heard` is when it last said something, by the loop's clock."""
 
-    def __init__(self, identity: bytes, lease: str) -> None:
+    def __init__(self, identity: bytes, lease: str, heard: float) -> None:
         self.identity = identity
         self.lease = lease
-        self.requests: asyncio.Queue[wire.Request] = asyncio.Queue(_MOST_WAITING)
+        self.heard = heard
         self.feeds: dict[str, LocalFeed] = {}
         self.held: dict[str, set[TopicKey]] = {}
         self.unlisten: list[Callable[[], None]] = []
-        self.task: asyncio.Task[None] | None = None
+        self.lease_watch: asyncio.Task[None] | None = None
+        self.calls: set[asyncio.Task[None]] = set()
+        """Calls under way."""
+        self.gone = False
+        """Its lease is over: what is granted from now on has to be given back."""
 
 
 class FeedHost:
@@ -53,6 +60,7 @@ class FeedHost:
         self.door = Door(zmq.ROUTER, "FEED", host, port, keys.server, lambda key: key == keys.feeds.public)
         self._run = secrets.token_hex(4)
         self._numbers = itertools.count()
+        self._clock = asyncio.get_running_loop().time
         self._proxies: dict[bytes, _Proxy] = {}
         self._socket: FeedSocket | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -78,7 +86,8 @@ class FeedHost:
             for feed in proxy.feeds.values():
                 gone = FeedStatus(FeedState.STOPPED, feed.status.since, "", 0)
                 self._send(proxy, wire.State(feed.id, gone, feed.info()))
-            await owned_task.end(proxy.task)
+            await owned_task.end(proxy.lease_watch)
+            await self._give_back(proxy)
         if self._socket is not None:
             self._socket.release()
         self.door.close(_FAREWELL_MS)
@@ -95,61 +104,80 @@ class FeedHost:
             proxy = self._proxies.get(identity) or self._welcome(identity)
             if proxy is None:
                 self.refused += 1
-            elif proxy.requests.full():
-                self._forget(proxy)
-            else:
-                proxy.requests.put_nowait(request)
+                continue
+            proxy.heard = self._clock()
+            await self._carry_out(proxy, request)
 
     def _welcome(self, identity: bytes) -> _Proxy | None:
         if len(self._proxies) >= _MOST_PROXIES:
             return None
-        proxy = self._proxies[identity] = _Proxy(identity, f"{self._run}-{next(self._numbers)}")
-        proxy.task = owned_task.start(self._serve(proxy), f"requests under lease {proxy.lease}")
+        proxy = self._proxies[identity] = _Proxy(identity, f"{self._run}-{next(self._numbers)}", self._clock())
+        proxy.lease_watch = owned_task.start(self._watch(proxy), f"lease {proxy.lease}")
+        log.info("lease id=%s state=begun", proxy.lease)
         return proxy
 
-    def _forget(self, proxy: _Proxy) -> None:
-        if proxy.task is not None:
-            proxy.task.cancel()
-        self._proxies.pop(proxy.identity, None)
+    async def _watch(self, proxy: _Proxy) -> None:
+        """Ends the lease of a proxy that has gone without a word."""
+        while True:
+            left = proxy.heard + wire.LEASE - self._clock()
+            if left <= 0:
+                break
+            await asyncio.sleep(left)
+        log.info("lease id=%s state=over reason=%r", proxy.lease, f"silent for {wire.LEASE:g} s")
+        await self._give_back(proxy)
 
-    async def _serve(self, proxy: _Proxy) -> None:
-        try:
-            while True:
-                async with asyncio.timeout(wire.LEASE):
-                    request = await proxy.requests.get()
-                await self._carry_out(proxy, request)
-        except TimeoutError:
-            pass  # the proxy has gone without a word
-        finally:
-            if self._proxies.get(proxy.identity) is proxy:
-                del self._proxies[proxy.identity]
-            for unlisten in proxy.unlisten:
-                unlisten()
-            for name, feed in proxy.feeds.items():
-                await feed.unsubscribe(tuple(proxy.held[name]))
+    async def _give_back(self, proxy: _Proxy) -> None:
+        """Forgets the proxy, and gives back what it holds."""
+        proxy.gone = True
+        if self._proxies.get(proxy.identity) is proxy:
+            del self._proxies[proxy.identity]
+        for unlisten in proxy.unlisten:
+            unlisten()
+        await owned_task.end(*proxy.calls)
+        for name, feed in proxy.feeds.items():
+            await feed.unsubscribe(tuple(proxy.held[name]))
+            proxy.held[name].clear()
 
     async def _carry_out(self, proxy: _Proxy, request: wire.Request) -> None:
+        """What waits for something gets a task of its own: no call makes another one late, nor a sign of life.
+
+        Calls may overtake each other: a proxy gives nothing back that it is asking for at the time.
+        """
         match request:
             case wire.Alive():
                 self._send(proxy, wire.Here(proxy.lease, request.sent, time.monotonic_ns()))
                 for feed in proxy.feeds.values():
                     self._send_state(proxy, feed)
-            case wire.Open():
-                await self._open(proxy, request)
-            case wire.Subscribe():
-                await self._subscribe(proxy, request)
+            case wire.Open() | wire.Subscribe():
+                if len(proxy.calls) >= _MOST_CALLS:
+                    message = f"{_MOST_CALLS} calls are under way: try again"
+                    self._send(proxy, wire.Refused(request.call, ErrorCode.RATE_LIMITED, message))
+                    return
+                call = owned_task.start(self._answer(proxy, request), f"call under lease {proxy.lease}")
+                proxy.calls.add(call)
+                call.add_done_callback(proxy.calls.discard)
             case wire.Unsubscribe(feed=name, keys=keys) if name in proxy.feeds:
                 await proxy.feeds[name].unsubscribe(_taken(proxy.held[name], keys))
             case wire.Repeat(feed=name, keys=keys) if name in proxy.feeds:
                 proxy.feeds[name].repeat(keys)
 
-    async def _open(self, proxy: _Proxy, request: wire.Open) -> None:
+    async def _answer(self, proxy: _Proxy, request: wire.Open | wire.Subscribe) -> None:
         try:
-            feed = await self._feed_of(request.user)
+            if isinstance(request, wire.Open):
+                await self._open(proxy, request)
+            else:
+                await self._subscribe(proxy, request)
         except RequestError as error:
             self._send(proxy, wire.Refused(request.call, error.code, error.message))
-            return
-        if feed.id not in proxy.feeds:
+        except Exception:
+            reference = secrets.token_hex(4)
+            log.exception("a call of lease %s has failed, reference %s", proxy.lease, reference)
+            message = f"a defect of ours in the feed process, reference {reference}"
+            self._send(proxy, wire.Refused(request.call, ErrorCode.SERVER_ERROR, message))
+
+    async def _open(self, proxy: _Proxy, request: wire.Open) -> None:
+        feed = await self._feed_of(request.user)
+        if feed.id not in proxy.feeds and not proxy.gone:
             proxy.feeds[feed.id] = feed
             proxy.held[feed.id] = set()
             proxy.unlisten.append(feed.listen(lambda _: self._send_state(proxy, feed)))
@@ -163,17 +191,17 @@ class FeedHost:
         feed = proxy.feeds.get(request.feed)
         if feed is None:
             message = f"the feed process does not know {request.feed} (any more): authenticate again"
-            self._send(proxy, wire.Refused(request.call, ErrorCode.BROKER_CONNECTION_ERROR, message))
-            return
+            raise RequestError(ErrorCode.BROKER_CONNECTION_ERROR, message)
         held = proxy.held[feed.id]
         surplus = []
         verdicts: list[wire.Served | wire.Denied] = []
         for verdict in await feed.subscribe(request.wants):
             if isinstance(verdict, Grant):
                 verdicts.append(wire.Served(verdict.key, verdict.topic, verdict.snapshot))
-                if verdict.key in held:
+                if verdict.key in held or proxy.gone:
                     surplus.append(verdict.key)  # one reference a proxy is enough
-                held.add(verdict.key)
+                else:
+                    held.add(verdict.key)
             else:
                 verdicts.append(wire.Denied(verdict.code, verdict.message))
         if surplus:

@@ -21,6 +21,7 @@ import zmq
 
 from tickmux import owned_task
 from tickmux.errors import ErrorCode, RequestError
+from tickmux.feeds.local_feed import BUS_READY_TIMEOUT
 from tickmux.feeds.remote import feed_wire as wire
 from tickmux.feeds.remote.feed_socket import FeedSocket
 from tickmux.websocket_proxy.bus_door import connect_with_keys
@@ -39,7 +40,9 @@ from tickmux.websocket_proxy.feed_state import (
 from tickmux.websocket_proxy.subscription_index import TopicKey
 
 _SILENT = 3 * wire.ALIVE_INTERVAL
-_ANSWER_TIMEOUT = 10.0
+_ANSWER_TIMEOUT = BUS_READY_TIMEOUT + 5.0
+"""Longer than anything that the feed process waits for itself: its own word for what is wrong arrives first."""
+_MOST_LATE = 10_000
 _FAREWELL_MS = 200
 _REPEAT_INTERVAL = 3.0
 _DRIFT = 20
@@ -69,6 +72,8 @@ class FeedLink:
         self._users: dict[str, str] = {}
         """Feed -> a user whose feed it is: how it is opened again."""
         self._calls: dict[int, asyncio.Future[Called]] = {}
+        self._late: dict[int, Callable[[wire.Granted], None]] = {}
+        """Calls that nobody waits for any more: what they bring is given back."""
         self._numbers = count(1)
         self._lease = ""
         self._heard = 0.0
@@ -106,8 +111,13 @@ class FeedLink:
         self._feeds.pop(feed.id, None)
         self._users.pop(feed.id, None)
 
-    async def call(self, request: Callable[[int], wire.Request]) -> wire.Opened | wire.Granted:
-        """The answer to a request, which is made of the call's number. Raises RequestError."""
+    async def call(
+        self, request: Callable[[int], wire.Request], late: Callable[[wire.Granted], None] | None = None
+    ) -> wire.Opened | wire.Granted:
+        """The answer to a request, which is made of the call's number. Raises RequestError.
+
+        `late` gets what is granted after this call was cancelled, or has waited for too long.
+        """
         number = next(self._numbers)
         answer: asyncio.Future[Called] = asyncio.get_running_loop().create_future()
         self._calls[number] = answer
@@ -117,11 +127,20 @@ class FeedLink:
             async with asyncio.timeout(_ANSWER_TIMEOUT):
                 found = await answer
         except TimeoutError:
-            # Whatever it has done of this call, it shall not hold: it forgets the identity that asked.
-            self._connect()
-            raise self._not_there() from None
+            if self._is_silent():
+                # Whatever it has done of this call, it shall not hold: it forgets the identity that asked.
+                self._connect()
+                raise self._not_there() from None
+            raise RequestError(
+                ErrorCode.BROKER_CONNECTION_ERROR,
+                f"the feed process at {self.endpoint} is there, but does not answer: its log says what it waits for",
+            ) from None
         finally:
             self._calls.pop(number, None)
+            if late is not None and (not answer.done() or answer.cancelled()):
+                self._late[number] = late
+                if len(self._late) > _MOST_LATE:
+                    del self._late[next(iter(self._late))]
         if isinstance(found, wire.Refused):
             raise RequestError(found.code, found.message)
         return found
@@ -143,6 +162,7 @@ class FeedLink:
             self._reader.cancel()
             self._socket.close()
             self._fail_calls()
+            self._late.clear()  # of an identity that is forgotten
         self._socket = FeedSocket(socket)
         self._reader = owned_task.keep_running(partial(self._read, self._socket), f"answers of {self.endpoint}")
 
@@ -188,13 +208,16 @@ class FeedLink:
                     feed.take_state(status, info)
             case _:
                 call = self._calls.get(answer.call)
+                late = self._late.pop(answer.call, None)
                 if call is not None and not call.done():
                     call.set_result(answer)
+                elif late is not None and isinstance(answer, wire.Granted):
+                    late(answer)
 
     async def _beat(self) -> None:
         for beat in count():
             self.send(wire.Alive(time.monotonic_ns()))
-            if time.monotonic() - self._heard > _SILENT:
+            if self._is_silent():
                 for feed in self._feeds.values():
                     feed.lost()
             elif beat % _RETRY == 0 and any(feed.missing for feed in self._feeds.values()):
@@ -204,6 +227,9 @@ class FeedLink:
                 for feed in self._feeds.values():
                     feed.repeat()
             await asyncio.sleep(wire.ALIVE_INTERVAL)
+
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._heard > _SILENT
 
     def ticks_missed(self) -> None:
         """Ticks of the feed process were too old and have been dropped: the newest values are asked for again."""
@@ -345,7 +371,7 @@ class RemoteFeed:
     # -- both ---------------------------------------------------------------------------------------------
 
     async def _ask(self, wants: Sequence[Want]) -> list[Grant | RequestError]:
-        answer = await self._link.call(lambda number: wire.Subscribe(number, self.id, list(wants)))
+        answer = await self._link.call(lambda number: wire.Subscribe(number, self.id, list(wants)), self._too_late)
         verdicts = answer.verdicts if isinstance(answer, wire.Granted) else []
         if len(verdicts) != len(wants):
             raise RequestError(ErrorCode.SERVER_ERROR, "the feed process gave another answer than the one asked for")
@@ -355,6 +381,11 @@ class RemoteFeed:
             else RequestError(verdict.code, verdict.message)
             for verdict in verdicts
         ]
+
+    def _too_late(self, answer: wire.Granted) -> None:
+        """Nobody has waited for this answer: what it grants is given back unless it is held all the same."""
+        self._idle.update(one.key for one in answer.verdicts if isinstance(one, wire.Served))
+        self._release(self._idle)
 
     def _release(self, keys: Iterable[TopicKey]) -> None:
         """Gives back those of `keys` that nobody holds and nobody is asking for."""
