@@ -207,7 +207,8 @@ def test_the_last_tick_is_known_while_the_feed_reconnects_and_a_client_that_does
             while not (await shown())[1]["behind"]:
                 await asyncio.sleep(0)
             await in_thread(in_the_loop, session.resume_writing)
-            assert (await shown())[1]["behind"] == 0
+            while (await shown())[1]["behind"]:
+                await asyncio.sleep(0)
 
             await in_thread(in_the_loop, simulator.refuse_connections, simulator.disconnect_all)
             await client.until(lambda message: "503" in message.get("message", ""))

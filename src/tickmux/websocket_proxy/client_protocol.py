@@ -35,6 +35,7 @@ class Session(Protocol):
     max_message: int
     """Bytes that a message may have now."""
     verifying: bool
+    lingering: bool
 
     def too_long(self) -> None:
         """A message, finished or not, is longer than that."""

@@ -177,14 +177,14 @@ class ClientRequests(Generic[A]):
 
     async def _try_key(self, request: Authenticate) -> None:
         client = self._client
-        # From here on whoever revokes the key finds this client, which closes it.
-        client.offered = key_digest(request.api_key)
         user = await self._proxy.verify(request.api_key)
         if client.closing:
             return
         if user is None:
             self._auth_failed(_wrong_key(), request.request_id)
             return
+        # From here on whoever revokes the key finds this client, which closes it.
+        client.offered = key_digest(request.api_key)
         try:
             feed = await self._proxy.feed_of(user)
         except RequestError as error:

@@ -25,7 +25,7 @@ from tickmux.websocket_proxy.feed_news import FeedNews
 from tickmux.websocket_proxy.frames import Opcode, close_frame, frame_header
 from tickmux.websocket_proxy.lost_socket import is_lost
 from tickmux.websocket_proxy.protocol import Options
-from tickmux.websocket_proxy.reading_pace import ReadingPace
+from tickmux.websocket_proxy.reading_pace import FIRST, ReadingPace
 from tickmux.websocket_proxy.rendering import encode_frame
 from tickmux.websocket_proxy.request_queue import RequestQueue
 from tickmux.websocket_proxy.session_host import SessionHost
@@ -41,6 +41,8 @@ _SLOTS_A_SECOND = 200_000
 """Subscriptions of one client that are looked at for its portions."""
 _HANG_UP = 1.0
 """Seconds that a client has to answer a close frame."""
+_LINGER = 60.0
+"""Seconds for which a client that has stopped reading may still find out why it was closed."""
 
 
 class ClientSession(picows.WSListener):
@@ -77,7 +79,10 @@ class ClientSession(picows.WSListener):
         self._step_timer: asyncio.TimerHandle | None = None
         self._late_timer: asyncio.TimerHandle | None = None
         self._last_step = 0.0
-        self._asked_bytes = 0
+        self._asked_bytes = self._read_bytes = 0
+        """`bytes` when the last ping went out, and when the last one went out that was answered."""
+        self._look_at = FIRST
+        """The number of `bytes` at which it is time to ask, or too many lie unread."""
         self._requests = ClientRequests(self, proxy)
         limits = proxy.limits
         self._queue = RequestQueue(
@@ -92,6 +97,9 @@ class ClientSession(picows.WSListener):
         self._grace: asyncio.TimerHandle | None = None
         self.news = FeedNews(self, proxy.index)
         self.closing = False
+        self.lingering = False
+        """Whether the session has ended, and only its socket is still there for the client to read."""
+        self._left = False
         self.since = proxy.now_ms()
         """When it connected, epoch ms."""
         self.messages = 0
@@ -101,7 +109,8 @@ class ClientSession(picows.WSListener):
         self.heard_at = self._loop.time()
         """When anything last came from it."""
         self.waiting_bytes = 0
-        self.waiting_since = 0.0
+        """What it had not read when that was last looked at."""
+        self._waiting_since = 0.0
 
     # -- picows -------------------------------------------------------------------------------------------
 
@@ -134,7 +143,8 @@ class ClientSession(picows.WSListener):
         if kind == WSMsgType.TEXT and frame.fin and self._fragments is None:
             self._receive(frame.get_payload_as_bytes())
         elif kind == WSMsgType.PONG:
-            if self._pace.answered(frame.get_payload_as_bytes(), self.heard_at):
+            read = self._asked_bytes - self._read_bytes
+            if self._pace.answered(frame.get_payload_as_bytes(), self.heard_at, read):
                 self._answered_ping()
         elif kind == WSMsgType.PING:
             payload = frame.get_payload_as_bytes()
@@ -151,10 +161,9 @@ class ClientSession(picows.WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.closing = True
         self._cancel_timers()
-        self.news.stop()
         self._queue.close()
         self._room.set()
-        self._proxy.forget(self)
+        self._leave()
 
     def pause_writing(self) -> None:
         """The socket is full."""
@@ -186,6 +195,8 @@ class ClientSession(picows.WSListener):
         self._proxy.counters.bytes += len(data)
         pending.clear()
         self._write(data)
+        if self.bytes > self._look_at:
+            self._look_at_window()
 
     def send(self, message: dict[str, Any]) -> None:
         """Sends an answer or event, behind what is pending."""
@@ -207,10 +218,21 @@ class ClientSession(picows.WSListener):
 
     # -- pace ---------------------------------------------------------------------------------------------
 
+    def _look_at_window(self) -> None:
+        """Much has been written since the client last said what it has read."""
+        self._look_at = 1 << 62
+        if self.closing or self.paused or self.feed is None or not self._asks():
+            return
+        if self.bytes > self._read_bytes + self._pace.window:
+            self._fall_behind()
+        elif self._pace.asked_at is None:
+            self._ask()  # which calls this again
+
     def _fall_behind(self) -> None:
         if self.paused or self.closing:
             return
         self.paused = True
+        self._look_at = 1 << 62
         self._proxy.counters.pauses += 1
         self.marks = self._proxy.index.pause(self)
         self._pace.fall_behind(self._loop.time())
@@ -230,8 +252,11 @@ class ClientSession(picows.WSListener):
 
     def _ask(self) -> None:
         payload = self._pace.ask(self._loop.time())
-        self._asked_bytes = self.bytes
+        self._look_at = 1 << 62
         self._control(frame_header(Opcode.PING, len(payload)) + payload)
+        self._asked_bytes = self.bytes
+        if not self.paused:
+            self._look_at = self._read_bytes + self._pace.window
         if self._late_timer is None:
             self._late_timer = self._loop.call_later(0.3, self._look_for_answer)
 
@@ -242,6 +267,7 @@ class ClientSession(picows.WSListener):
         if self.closing or self._pace.asked_at is None:
             return
         if self._pace.gives_up(now, self._unread()):
+            self._read_bytes = self.bytes
             if self.paused:
                 self._step_in(0.0)
             return
@@ -255,11 +281,15 @@ class ClientSession(picows.WSListener):
         return self.write_buffer_size() + unacknowledged(self._transport.underlying_transport)
 
     def _answered_ping(self) -> None:
+        self._read_bytes = self._asked_bytes
+        if not self.paused:
+            self._look_at = self._read_bytes + self._pace.window // 2
         if self.paused:
-            self._pace.resize()
             self._step_in(max(0.0, self._last_step + self._step_time() - self._loop.time()))
         elif self._pace.late(self._loop.time()) and self.bytes > self._asked_bytes:
             self._fall_behind()
+        elif self.bytes > self._look_at:
+            self._look_at_window()
 
     def _step_time(self) -> float:
         return max(_STEP, len(self.marks) / _SLOTS_A_SECOND)
@@ -291,6 +321,7 @@ class ClientSession(picows.WSListener):
         self.paused = False
         self.marks = {}
         self._proxy.index.resume(self)
+        self._look_at = self._read_bytes + self._pace.window // 2
         self.flush()
 
     def look_after(self, now: float) -> None:
@@ -306,6 +337,16 @@ class ClientSession(picows.WSListener):
                 self._ask()
         elif now - self._pace.asked_at > limits.ping_timeout and now - self.heard_at > limits.ping_timeout:
             self._drop_if_dead(limits.ping_timeout)
+
+    def has_stopped_reading(self, now: float) -> bool:
+        """Whether it has read nothing for `slow_consumer` seconds while data waited."""
+        waiting = self._unread() if self.paused else self.write_buffer_size()
+        if not waiting or waiting != self.waiting_bytes:
+            self.waiting_bytes, self._waiting_since = waiting, now
+        limit = self._proxy.limits.slow_consumer
+        if waiting and now - self._waiting_since >= limit:
+            return True
+        return self.paused and self._pace.waited_for(now) >= limit
 
     def _drop_if_dead(self, timeout: float) -> None:
         """No answer to a ping. A client that knows no pings stays as long as its kernel acknowledges what is sent."""
@@ -354,11 +395,34 @@ class ClientSession(picows.WSListener):
         self._room.set()
         if self.paused:
             self.pending.clear()
-        if self._transport is not None and self.write_buffer_size():
+        if self._transport is not None and (self.paused or self.write_buffer_size()):
             make_room(self._transport.underlying_transport, self.write_buffer_size())
         self._control(close_frame(code, reason))
         self._update_reading()
-        self._loop.call_later(_HANG_UP, self._hang_up)
+        if code == CloseCode.SLOW_CONSUMER:
+            self._linger()
+        else:
+            self._loop.call_later(_HANG_UP, self._hang_up)
+
+    def _linger(self) -> None:
+        """Leaves the socket to a client that does not read, so that it finds the close frame when it does.
+
+        Were it closed on this side, the client's answers to pings that lie before that frame would be met with a
+        reset, and the frame would be lost. The session has gone all the same.
+        """
+        self.lingering = True
+        self.protocol.turn_deaf()
+        if self._transport is not None:
+            self._transport.underlying_transport.write_eof()
+        self._loop.call_later(_LINGER, self._hang_up)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Gives back all that the session has, once."""
+        if not self._left:
+            self._left = True
+            self.news.stop()
+            self._proxy.forget(self)
 
     def _answer_close(self) -> None:
         """The client's close frame: the answer to ours, or its own wish."""
@@ -470,6 +534,8 @@ class ClientSession(picows.WSListener):
 
     def follow_feed(self, feed: Feed) -> None:
         """Shows the feed's state now and whenever it changes, to a client that wants to know."""
+        if self._pace.asked_at is None and self._asks():
+            self._ask()  # while nothing lies before it: how quick an answer can be
         self.news.follow(feed)
 
     @property

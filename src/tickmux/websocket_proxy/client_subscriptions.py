@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.tick import Mode
-from tickmux.websocket_proxy.dispatcher import Client
+from tickmux.websocket_proxy.dispatcher import NOTHING_YET, Client
 from tickmux.websocket_proxy.feed import Feed, Grant, Want
 from tickmux.websocket_proxy.feed_state import InstrumentState
 from tickmux.websocket_proxy.mapping import ANSWER_MODES
@@ -25,6 +25,8 @@ from tickmux.websocket_proxy.subscription_index import LaneKey, Slot, TopicKey
 
 _SLICE = 100
 """Items that are carried out in one go: one or two milliseconds."""
+_FLUSH = 20
+"""Snapshots that are written together: after that the client may have as much as it can take."""
 
 
 class News(Protocol):
@@ -170,10 +172,16 @@ class ClientSubscriptions(Generic[H]):
         for number, (slot, grant) in enumerate(granted, 1):
             found = index.held(self._client).get(slot)
             if found is not None:  # the feed may have moved it to another topic meanwhile
-                self._proxy.dispatcher.snapshot(self._client, found.lane.key, found.topic.name, grant.snapshot)
-                self._let_in(slot)
-            if number % _SLICE == 0 and number < len(granted):
+                if found.topic.payload is None:
+                    found.topic.payload = grant.snapshot
+                if self._client.paused:
+                    self._client.marks.setdefault(slot, NOTHING_YET)  # in its turn
+                else:
+                    self._proxy.dispatcher.snapshot(self._client, found.lane.key, found.topic.name)
+                    self._let_in(slot)
+            if number % _FLUSH == 0:
                 self._client.flush()
+            if number % _SLICE == 0 and number < len(granted):
                 await asyncio.sleep(0)
                 if self._client.closing:
                     return

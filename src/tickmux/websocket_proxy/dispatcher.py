@@ -27,6 +27,8 @@ from tickmux.websocket_proxy.subscription_index import (
     Topic,
 )
 
+NOTHING_YET = -1
+"""The mark of a subscription of which the client has seen nothing, not even the last known value."""
 _FEW_DUE = 1024
 """Waiting lanes that are never looked through for abandoned ones."""
 
@@ -169,12 +171,11 @@ class Dispatcher(Generic[C]):
 
     # -- one client ---------------------------------------------------------------------------------------
 
-    def snapshot(self, client: C, lane_key: LaneKey, name: bytes, fallback: bytes | None) -> None:
+    def snapshot(self, client: C, lane_key: LaneKey, name: bytes) -> None:
         """Shows a new subscriber the last known value, if there is one, marked as such."""
         topic = self._index.by_name[name]
-        payload = topic.payload if topic.payload is not None else fallback
-        if payload is not None:
-            client.append(render(topic, lane_key, payload, topic.count, snapshot=True))
+        if topic.payload is not None:
+            client.append(render(topic, lane_key, topic.payload, topic.count, snapshot=True))
 
     def catch_up(self, client: C, marks: dict[Slot, int], portion: int) -> tuple[int, bool]:
         """Gives a client that is out of its lanes the newest value of subscriptions that went on without it.
@@ -191,11 +192,12 @@ class Dispatcher(Generic[C]):
                 del marks[slot]
                 continue
             topic, lane = found
-            if topic.payload is None or lane.sent <= marks[slot]:
+            mark = marks[slot]
+            if topic.payload is None or lane.sent <= mark:
                 continue
             if sent >= portion:
                 return sent, False
-            frame = render(topic, lane.key, topic.payload, topic.count)
+            frame = render(topic, lane.key, topic.payload, topic.count, snapshot=mark == NOTHING_YET)
             client.append(frame)
             sent += len(frame)
             del marks[slot]

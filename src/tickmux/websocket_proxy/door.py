@@ -96,7 +96,7 @@ class Door:
             listening.close()
         self._sockets.clear()
         for visitor in tuple(self._open):
-            if visitor.session is None:
+            if visitor.session is None or visitor.session.lingering:
                 visitor.abort()
 
     # -- accepting ----------------------------------------------------------------------------------------

@@ -167,12 +167,5 @@ class WebSocketProxy:
                 client.look_after(now)
                 if number % _LOST_ROUNDS == round_ % _LOST_ROUNDS:
                     client.drop_if_lost()
-                if number % _SLOW_ROUNDS == round_ % _SLOW_ROUNDS:
-                    self._close_if_stuck(client, now)
-
-    def _close_if_stuck(self, client: ClientSession, now: float) -> None:
-        waiting = client.write_buffer_size()
-        if not waiting or waiting != client.waiting_bytes:
-            client.waiting_bytes, client.waiting_since = waiting, now
-        elif now - client.waiting_since >= self.limits.slow_consumer:
-            client.close(CloseCode.SLOW_CONSUMER, "you read nothing while data waited")
+                if number % _SLOW_ROUNDS == round_ % _SLOW_ROUNDS and client.has_stopped_reading(now):
+                    client.close(CloseCode.SLOW_CONSUMER, "you read nothing while data waited")
