@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from datetime import date
+from datetime import date, time
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -106,6 +106,15 @@ def _parse_dates(text: str) -> frozenset[date]:
     return frozenset(map(date.fromisoformat, parts))
 
 
+def _parse_clock(text: str) -> time | None:
+    """`08:00`; None for `off`."""
+    if text.lower() == "off":
+        return None
+    if not re.fullmatch(r"[0-9]{2}:[0-9]{2}", text):
+        raise ValueError
+    return time.fromisoformat(text)
+
+
 def _parse_secret(text: str) -> str:
     if len(text.encode()) < MIN_SECRET_BYTES:
         raise ValueError
@@ -156,6 +165,7 @@ _DATABASE = _matching(
     "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
 )
 _SECRET = Kind(f"at least {MIN_SECRET_BYTES} bytes", _parse_secret)
+_CLOCK = Kind("a time as 08:00, or off", _parse_clock)
 _DATES = Kind("dates as 2025-08-15, separated by commas", _parse_dates)
 _ORIGINS = Kind("origins as https://charts.example.com, separated by commas, or *", _parse_origins)
 _FOLDER = Kind("a folder", _parse_folder)
@@ -272,6 +282,16 @@ class Settings:
         frozenset[date],
         About(_FEEDS, _DATES, "Days without trading besides Saturdays and Sundays: a silent feed is normal then."),
     ] = frozenset()
+    instruments_renewal: Annotated[
+        time | None,
+        About(
+            _FEEDS,
+            _CLOCK,
+            "When lists of instruments are fetched anew on trading days (India's time), and at the start if older; "
+            "off: never.",
+            default="08:00",
+        ),
+    ] = time(8, 0)
     broker_urls: Annotated[
         Mapping[str, Mapping[str, str]],
         About(
@@ -421,6 +441,8 @@ def as_text(value: object) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return repr(value).removesuffix(".0")  # all digits: what is shown is what is in effect
+    if isinstance(value, time):
+        return f"{value:%H:%M}"
     if isinstance(value, frozenset):
         return ",".join(sorted(map(str, value)))
     if isinstance(value, Mapping):

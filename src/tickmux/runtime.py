@@ -28,6 +28,7 @@ from tickmux.feeds.feed_directory import (
     SimulatedSource,
     Upstream,
 )
+from tickmux.feeds.list_renewal import ListRenewal, renewal_of
 from tickmux.feeds.remote.remote_feed import FeedLink
 from tickmux.feeds.simulated_market import SimulatedMarket
 from tickmux.feeds.stored_versions import StoredVersions
@@ -72,6 +73,8 @@ class Runtime:
         self.door: Door | None = None
         """The bus' socket on TCP, where there is one."""
         self.remote_bus: RemoteBus | None = None
+        self.renewal: ListRenewal | None = None
+        """Keeps instrument lists fresh, where feeds are in this process and the settings want it."""
         self._stack = AsyncExitStack()
         self.proxy = WebSocketProxy(
             settings.websocket_host,
@@ -119,6 +122,11 @@ class Runtime:
         assert bus is not None  # noqa: S101 - started just above
         self.feeds = FeedDirectory(source, lambda: BusAddress(bus.endpoint))
         self._stack.push_async_callback(self.feeds.stop)
+        if isinstance(source, BrokerSource | ChosenSource):
+            self.renewal = renewal_of(self.settings, self.instruments, self.sessions)
+        if self.renewal is not None:
+            self.renewal.start()
+            self._stack.push_async_callback(self.renewal.stop)
 
     async def stop(self) -> None:
         """Ends everything in the reverse order of its start; may be called twice."""

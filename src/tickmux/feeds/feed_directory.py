@@ -5,6 +5,7 @@ the bus. Owns the feeds that it makes.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
@@ -19,6 +20,7 @@ from tickmux.database.broker_sessions import BrokerSessions, SessionUnreadable
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.errors import ErrorCode, RequestError
 from tickmux.feeds.external_feed import ExternalFeed
+from tickmux.feeds.list_age import age_warning
 from tickmux.feeds.local_feed import Listed, LocalFeed
 from tickmux.feeds.market_hours import MarketHours
 from tickmux.feeds.publishers import Publishers
@@ -38,6 +40,8 @@ from tickmux.websocket_proxy.feed import Feed
 
 _EXTERNAL_MARK = 10_000
 """Batches of an external feed that wait for the proxy: each holds what came in one drain."""
+log = logging.getLogger(__name__)
+
 _HINTS = 20
 """Unknown symbols of one request that get similar names suggested: a search takes a millisecond each."""
 
@@ -120,6 +124,7 @@ class StoredInstruments:
         self._name = name
         self._update_with = update_with
         self._hours = hours
+        self._warned = ""
         self._now = now
 
     async def resolve(self, names: Sequence[tuple[str, str]]) -> Listed:
@@ -136,13 +141,11 @@ class StoredInstruments:
         info = self._store.info(self._name)
         if info is None or self._hours is None:
             return ""
-        day = datetime.fromtimestamp(info.updated, IST).date()
-        if day >= self._hours.last_trading_day(self._now()):
-            return ""
-        return (
-            f"the instrument list is of {format_expiry(day)}, older than the last trading day: contracts may be "
-            f"missing and tokens may be others' by now; run `{self._update_with}`"
-        )
+        warning = age_warning(info.updated, self._hours, self._now(), self._update_with)
+        if warning and warning != self._warned:
+            log.warning("%s: %s", self._name, warning)
+        self._warned = warning
+        return warning
 
     def _resolve(self, names: Sequence[tuple[str, str]]) -> Listed:
         while True:

@@ -12,6 +12,7 @@ from tickmux.database.broker_sessions import BrokerSessions
 from tickmux.database.engine import Database
 from tickmux.database.instrument_store import InstrumentStore
 from tickmux.feeds.feed_directory import BrokerSource, FeedDirectory, FeedSource, SimulatedSource, Upstream
+from tickmux.feeds.list_renewal import renewal_of
 from tickmux.feeds.local_feed import LocalFeed
 from tickmux.feeds.remote.feed_host import FeedHost
 from tickmux.feeds.simulated_market import SimulatedMarket
@@ -48,6 +49,10 @@ class FeedProcess:
             await host.start()
             self._stack.push_async_callback(host.stop)
             self.endpoint = host.endpoint
+            renewal = renewal_of(self._settings, self._instruments, self._sessions)
+            if renewal is not None and self._upstream.simulate is None:
+                renewal.start()
+                self._stack.push_async_callback(renewal.stop)
         except BaseException:
             await self.stop()
             raise

@@ -3,9 +3,12 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from tickmux.config import Settings
 from tickmux.database import ListInfo, SessionInfo, SessionUnreadable
+from tickmux.feeds.list_age import age_warning
+from tickmux.feeds.market_hours import MarketHours
 from tickmux.login import Field
 from tickmux.simulator import simulator_names
 from tickmux.web.context import Web
@@ -56,6 +59,7 @@ class _View:
         self._sessions: Mapping[str, SessionInfo] = {one.broker: one for one in web.broker_sessions.list(user)}
         self._lists: Mapping[str, ListInfo] = {one.broker: one for one in web.instruments.lists()}
         self._refused = _refused(web)
+        self._hours = MarketHours(web.settings.market_holidays)
 
     def detail(self, broker: Broker) -> BrokerDetail:
         adapter = broker.adapter()
@@ -113,12 +117,23 @@ class _View:
     def _instruments(self, name: str) -> InstrumentListState:
         info = self._lists.get(name)
         state = self._web.downloads.state(name)
+        message = state.message
+        if info is not None and not message and not state.updating:
+            message = self._renewal_problem(name) or age_warning(
+                info.updated, self._hours, datetime.now(UTC), f"tickmux instruments update {name}"
+            )
         return InstrumentListState(
             count=info.count if info else 0,
             updated_at=int(info.updated * 1000) if info else None,
             updating=state.updating,
-            message=state.message,
+            message=message,
         )
+
+    def _renewal_problem(self, name: str) -> str:
+        """Why the list of a trading morning could not be fetched."""
+        renewal = proxy.runtime.renewal if (proxy := self._web.proxy) is not None else None
+        problem = renewal.problem(name) if renewal is not None else ""
+        return problem and f"the list could not be renewed, which is tried again: {problem}"
 
 
 def _refused(web: Web) -> set[tuple[str, str]]:
