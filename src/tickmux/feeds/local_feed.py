@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, date, datetime
 from typing import NamedTuple, Protocol
 
@@ -247,14 +247,13 @@ class LocalFeed:
     async def stop(self) -> None:
         """Ends everything that it owns, within two seconds; whatever fails, the rest is ended."""
         self._stopped = True
-        await owned_task.end(*self._tasks)
-        try:
-            await self.keeper.stop()
-            await self.pool.stop()
-        finally:
-            await self.http.aclose()
-            self._set_status(FeedState.STOPPED, "")
-            self._bus.close()
+        async with AsyncExitStack() as last_first:
+            last_first.callback(self._bus.close)
+            last_first.callback(self._set_status, FeedState.STOPPED, "")
+            last_first.push_async_callback(self.http.aclose)
+            last_first.push_async_callback(self.pool.stop)
+            last_first.push_async_callback(self.keeper.stop)
+            last_first.push_async_callback(owned_task.end, *self._tasks)
 
     # -- looking up ---------------------------------------------------------------------------------------
 
