@@ -1,9 +1,15 @@
 """`tickmux instruments` and `tickmux brokers`."""
 
+import io
 import json
+import re
+import zipfile
 
 import pytest
 
+from support.rest_server import RestServer, serving
+from tickmux.simulator import load_simulator
+from tickmux.simulator.market.exchange import Exchange
 from tickmux.websocket_proxy.broker_factory import broker_names
 
 
@@ -140,3 +146,63 @@ def test_a_broker_that_cannot_be_loaded_does_not_hide_the_others(run, monkeypatc
     assert result.exit_code == 0
     assert "zerodha" in result.stdout
     assert "warning: broker nosuch cannot be loaded" in result.stderr
+
+
+class Files(RestServer):
+    """Shoonya's list files, as its simulator makes them; `spoil` changes one, None takes it away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        dump = load_simulator("shoonya")(Exchange(seed=2)).instrument_dump()
+        self.files: dict[str, bytes | None] = {f"/{name}": data for name, data in dump}
+
+    def spoil(self, name: str, change) -> None:
+        with zipfile.ZipFile(io.BytesIO(self.files[f"/{name}"])) as archive:
+            (member,) = archive.namelist()
+            text = archive.read(member).decode()
+        written = io.BytesIO()
+        with zipfile.ZipFile(written, "w") as archive:
+            archive.writestr(member, change(text))
+        self.files[f"/{name}"] = written.getvalue()
+
+    def answer(self, asked):
+        data = self.files.get(asked.target)
+        return (404, b"") if data is None else (200, data)
+
+
+@pytest.fixture
+def shoonya(home, monkeypatch):
+    with serving(Files()) as files:
+        monkeypatch.setenv("BROKER_URLS", f"shoonya.instruments={files.url}")
+        yield files
+
+
+def count_of(result) -> int:
+    return int(result.stderr.split(" instruments of shoonya", 1)[0].rsplit(maxsplit=1)[-1])
+
+
+def test_a_list_whose_expiries_have_another_spelling_is_refused_in_words_and_taken_by_force(run, shoonya):
+    first = run("instruments", "update", "shoonya")
+    assert first.exit_code == 0
+    assert count_of(first) > 200
+    for name in ("NFO_symbols.txt.zip", "BFO_symbols.txt.zip", "CDS_symbols.txt.zip", "MCX_symbols.txt.zip"):
+        shoonya.spoil(name, lambda text: re.sub(r",(\d\d)-([A-Z]{3})-(\d{4}),", r",\1 \2 \3,", text))
+    refused = run("instruments", "update", "shoonya")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "0 options of NFO, where" in refused.stderr
+    assert "the old one is kept" in refused.stderr
+    assert "--force" in refused.stderr
+    found = run("instruments", "search", "nifty", "--broker", "shoonya", "--exchange", "NFO")
+    assert found.exit_code == 0
+    forced = run("instruments", "update", "shoonya", "--force")
+    assert forced.exit_code == 0
+    assert count_of(forced) < count_of(first)
+
+
+def test_a_file_that_fails_leaves_its_exchange_as_it_was(run, shoonya):
+    first = run("instruments", "update", "shoonya")
+    shoonya.files["/NFO_symbols.txt.zip"] = None
+    second = run("instruments", "update", "shoonya")
+    assert second.exit_code == 0
+    assert count_of(second) == count_of(first)
+    assert "not all of the list is new: NFO kept as before: NFO_symbols.txt.zip" in second.stderr

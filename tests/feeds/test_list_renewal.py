@@ -4,9 +4,14 @@ import asyncio
 import random
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
+from time import monotonic, sleep
 
 import pytest
+from sqlalchemy import text
 
+from support.rest_server import RestServer, serving
+from support.running import served
+from support.servers import PATIENCE
 from support.virtual_time import run_virtually
 from tickmux.codec import Credentials
 from tickmux.config import Settings
@@ -16,6 +21,8 @@ from tickmux.feeds.list_renewal import ListRenewal, NoSession, StoredLists
 from tickmux.feeds.market_hours import MarketHours
 from tickmux.instrument import Instrument
 from tickmux.login import IST
+from tickmux.simulator import load_simulator
+from tickmux.simulator.market.exchange import Exchange
 
 FRIDAY = datetime(2026, 12, 4, tzinfo=IST)
 MONDAY = FRIDAY + timedelta(days=3)
@@ -139,3 +146,30 @@ def test_the_settings_stop_the_renewal(tmp_path) -> None:
         return Settings.load(values, environ={}, folder=tmp_path).instruments_renewal
 
     assert (at("off"), at("07:45")) == (None, time(7, 45))
+
+
+class AngelList(RestServer):
+    """Angel One's list, as its simulator makes it."""
+
+    def __init__(self) -> None:
+        super().__init__(load_simulator("angel")(Exchange(seed=2)).instrument_dump()[0][1])
+
+
+def test_serve_renews_a_stale_list_by_itself(tmp_path) -> None:
+    settings = Settings.load({"TICKMUX_HOME": tmp_path}, environ={}, folder=tmp_path)
+    with serving(AngelList()) as files, Database.open(settings) as database:
+        store = InstrumentStore(database)
+        store.replace("angel", [Instrument("NIFTY01DEC2624550CE", "NFO", "5", expiry="01-DEC-26")])
+        BrokerSessions(database, settings.tickmux_secret).store("me", "angel", Credentials({"jwt": "t"}, None))
+        with database.writing() as session:
+            session.execute(text("UPDATE instrument_lists SET updated = updated - 864000"))
+        url = f"angel.instruments={files.url}"
+        with served(tmp_path, "--broker", "angel", BROKER_URLS=url, INSTRUMENTS_RENEWAL="off"):
+            assert store.resolve("angel", "NSE", "SBIN") is None
+        assert not files.requests
+        with served(tmp_path, "--broker", "angel", BROKER_URLS=url):
+            patience = monotonic() + PATIENCE
+            while store.resolve("angel", "NSE", "SBIN") is None:
+                assert monotonic() < patience
+                sleep(0.05)
+        assert len(files.requests) == 1
