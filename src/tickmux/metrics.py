@@ -25,6 +25,7 @@ _FEED_HELP = {
     "broker_errors": "Errors that the broker reported.",
     "auth_failures": "Refused credentials.",
     "stalls": "Connections replaced because they were silent.",
+    "resubscribed": "Instruments subscribed again on the same connection because they ought to tick and did not.",
     "refused": "Instruments that the broker would not subscribe.",
     "bus_dropped": "Ticks that found the bus full.",
     "ignored": "Messages of publishers that are no market data.",

@@ -9,6 +9,7 @@ from support.virtual_time import run_virtually
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, HttpRequest
 from tickmux.feeds.backoff import Backoff
 from tickmux.feeds.feed_connection import FeedConnection, LinkState
+from tickmux.feeds.instrument_states import InstrumentStates
 from tickmux.feeds.upstream import Closed, HandshakeRefused
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode, Tick
@@ -135,6 +136,8 @@ class Host:
         self.ticks = []
         self.states = []
         self.market_open = True
+        self.instrument_states = InstrumentStates()
+        self.ended = []
         self.renewed = asyncio.Event()
 
     async def credentials(self):
@@ -154,7 +157,10 @@ class Host:
     def connection_changed(self, connection):
         self.states.append(connection.state)
 
-    def any_market_open(self, instruments):
+    def session_ends(self, channel, instruments):
+        self.ended.append(list(instruments))
+
+    def is_trading(self, instrument):
         return self.market_open
 
 
@@ -445,6 +451,19 @@ async def test_heartbeats_and_pings_go_out_on_time():
         keep_alive.cancel()
         assert world.link.sent.count("beat") == 12
         assert world.link.pings == 3
+
+
+@virtually
+async def test_a_greeting_that_comes_with_the_handshake_is_answered():
+    class Greeted(World):
+        async def _connect(self, endpoint, on_message, on_alive):
+            on_message("ack me")
+            return await super()._connect(endpoint, on_message, on_alive)
+
+    async with Greeted() as world:
+        world.connection.want(A, "ltp")
+        await settle()
+        assert world.link.sent == ["ack", "+ltp:A"]
 
 
 @virtually

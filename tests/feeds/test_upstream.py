@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import hashlib
 import re
 
@@ -9,7 +10,7 @@ import pytest
 import uvloop
 
 from support.servers import PATIENCE, eventually
-from tickmux.feeds.upstream import HandshakeRefused, connect
+from tickmux.feeds.upstream import HandshakeRefused, _redirected, connect
 from tickmux.websocket_proxy.base_adapter import Endpoint, Unavailable
 
 
@@ -23,6 +24,7 @@ class Server:
     def __init__(self, refusal=None):
         self.refusal = refusal
         self.arrived = asyncio.Queue()
+        self.requests = []
 
     async def __aenter__(self):
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -35,6 +37,7 @@ class Server:
 
     async def _serve(self, reader, writer):
         request = await reader.readuntil(b"\r\n\r\n")
+        self.requests.append(request)
         if self.refusal is not None:
             writer.write(self.refusal)
             writer.close()
@@ -164,5 +167,97 @@ def test_nobody_there():
         with pytest.raises(Unavailable) as failed:
             await connect(Endpoint(url), print, print)
         assert "secret" not in str(failed.value)
+
+    run(main)
+
+
+SECRETS = {"Authorization": "Bearer secret", "x-feed-token": "secret", "Cookie": "secret", "User-Agent": "tickmux"}
+
+
+def redirect(target):
+    return f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def test_a_redirect_to_another_host_is_followed_without_what_the_session_is_made_of():
+    async def main():
+        async with Server() as there, Server(redirect(f"{there.url}&code=once")) as here:
+            link = await connect(Endpoint(here.url, SECRETS), print, print)
+            _, writer = await asyncio.wait_for(there.arrived.get(), PATIENCE)
+            assert b"Bearer secret" in here.requests[0]
+            (request,) = there.requests
+            assert request.startswith(b"GET /feed?token=secret&code=once ")
+            assert b"tickmux" in request
+            assert not any(word in request.lower() for word in (b"authorization", b"x-feed-token", b"cookie"))
+            link.close()
+            writer.close()
+
+    run(main)
+
+
+def test_a_redirect_on_the_same_host_keeps_them():
+    async def main():
+        class Moving(Server):
+            async def _serve(self, reader, writer):
+                self.refusal = None if self.requests else redirect("/other")
+                await super()._serve(reader, writer)
+
+        async with Moving() as server:
+            link = await connect(Endpoint(server.url, SECRETS), print, print)
+            _, writer = await asyncio.wait_for(server.arrived.get(), PATIENCE)
+            assert server.requests[1].startswith(b"GET /other ")
+            assert b"Bearer secret" in server.requests[1]
+            link.close()
+            writer.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("target", ["ftp://elsewhere/", "ws://[::1", "file:///etc/passwd"])
+def test_a_redirect_to_something_else_than_a_websocket_is_not_followed(target):
+    async def main():
+        async with Server(redirect(target)) as server:
+            with pytest.raises(Unavailable) as failed:
+                await connect(Endpoint(server.url), print, print)
+            assert "redirects" in str(failed.value)
+
+    run(main)
+
+
+def test_redirects_for_ever_are_given_up():
+    async def main():
+        async with Server(redirect("/feed")) as server:
+            with pytest.raises(Unavailable):
+                await connect(Endpoint(server.url), print, print)
+            assert len(server.requests) == 4
+
+    run(main)
+
+
+def test_a_redirect_never_leaves_tls():
+    with pytest.raises(Unavailable):
+        _redirected(Endpoint("wss://feed.example/x"), "ws://feed.example/x")
+    with pytest.raises(Unavailable):
+        _redirected(Endpoint("wss://feed.example/x"), "http://feed.example/x")
+    assert (
+        _redirected(Endpoint("wss://feed.example/x", SECRETS), "https://feed.example/y").url == "wss://feed.example/y"
+    )
+
+
+def test_a_protocol_error_of_the_broker_ends_the_connection_and_leaves_no_exception_to_nobody():
+    async def main():
+        unheard = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unheard.append(context))
+        async with Server() as server:
+            link, _, _, _, writer = await opened(server)
+            writer.write(b"\xf3\x7f" + bytes(10))  # reserved bits, and a reserved opcode
+            closed = await asyncio.wait_for(link.closed, PATIENCE)
+            assert closed.code == 1006
+            link.close()
+            writer.close()
+            del link
+            await asyncio.sleep(0.05)
+            gc.collect()
+            await asyncio.sleep(0)
+        assert unheard == []
 
     run(main)

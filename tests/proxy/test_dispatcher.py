@@ -266,3 +266,38 @@ def test_without_pauses_two_frames_of_a_topic_are_an_interval_apart_and_the_last
             assert all(later - earlier >= 0.05 - 1e-9 for earlier, later in itertools.pairwise(times))
 
     run_virtually(main())
+
+
+def take_back(world, symbol="A"):
+    world.dispatcher.on_message(batch_topic(FEED), msgspec.msgpack.encode([symbol.encode(), b""]))
+
+
+@virtually
+async def test_what_a_session_said_is_shown_to_nobody_once_it_has_ended():
+    world, early, late = World(), Client(), Client()
+    world.subscribe(early)
+    world.send(("A", 1))
+    world.drained()
+    take_back(world)
+    world.drained()
+    world.subscribe(late)
+    world.dispatcher.snapshot(late, LaneKey(throttle=0.05), b"A", None)
+    late.flush()
+    assert early.prices() == [1], "nothing is sent for it"
+    assert late.seen == []
+
+
+@virtually
+async def test_a_value_that_a_throttle_holds_back_goes_out_before_its_session_is_forgotten():
+    world, client = World(), Client()
+    world.subscribe(client, throttle=5.0)
+    for price in (1, 2):
+        world.send(("A", price))
+        world.drained()
+    take_back(world)
+    world.drained()
+    await asyncio.sleep(10)
+    assert client.prices() == [1, 2]
+    world.send(("A", 3))
+    world.drained()
+    assert client.prices() == [1, 2, 3]

@@ -241,7 +241,7 @@ class Demand:
         for channel, kind in served.streams.items():
             if new.get(channel) != kind:
                 # What only the old kind carried (a book, an open interest) would stay as it was for ever.
-                self._publisher.begin_session(channel, (instrument,))
+                self._publisher.change_kind(channel, instrument)
 
     # -- time passes --------------------------------------------------------------------------------------
 

@@ -30,18 +30,20 @@ class Rhythm:
 
     last_tick:  when the last tick came, 0 before the first. The connection sets it.
     asked_at:   when this session's server was last told to stream it, 0 while it has not been.
+    prompt:     the server has answered a subscription of it at once: it sends a snapshot, or it ticks all the time.
     alarms:     how often it was missed since it last kept its rhythm; each one doubles the patience with it.
     silent:     it ought to tick and does not. `mute_watch` sets and ends it.
     """
 
     __slots__ = ("_calm", "_gaps", "_longest", "_mean", "_noted", "alarms", "asked_at", "instrument", "last_tick",
-                 "silent")  # fmt: skip
+                 "prompt", "silent")  # fmt: skip
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.last_tick = 0.0
         self.asked_at = 0.0
         self.silent = False
+        self.prompt = False
         self.unlearn()
 
     def unlearn(self) -> None:
@@ -54,12 +56,13 @@ class Rhythm:
         self.alarms = 0
 
     def note(self, since: float) -> None:
-        """Learns the gap that the last tick has ended, if it began after `since` (market's open, subscription)."""
+        """Learns the gap that the last tick has ended, if it began after `since` (the market's open) and after the
+        newest subscription: a gap that a fault or a reconnect has made is nobody's rhythm."""
         last, noted = self.last_tick, self._noted
         if last == noted:
             return
         self._noted = last
-        if not noted or noted < since:
+        if not noted or noted < max(since, self.asked_at):
             return
         gap = last - noted
         self._gaps += 1
@@ -80,6 +83,13 @@ class Rhythm:
     def rate(self) -> float:
         """Ticks a second, 0 while unknown; never above one, since gaps are noted about once a second."""
         return 1.0 / max(self._mean, 1.0) if self.known else 0.0
+
+    @property
+    def answers_within(self) -> float:
+        """Seconds within which a new subscription brings its first tick, as far as is known; infinity if not."""
+        if self.prompt:
+            return 0.0
+        return 3.0 * self._mean if self.known else float("inf")
 
     @property
     def patience(self) -> float:

@@ -249,6 +249,7 @@ class LocalFeed:
         self._stopped = True
         async with AsyncExitStack() as last_first:
             last_first.callback(self._bus.close)
+            last_first.callback(self.publisher.close)
             last_first.callback(self._set_status, FeedState.STOPPED, "")
             last_first.push_async_callback(self.http.aclose)
             last_first.push_async_callback(self.pool.stop)
@@ -320,8 +321,13 @@ class LocalFeed:
 
     def session_begins(self, channel: str, instruments: Sequence[Instrument]) -> None:
         self.keeper.accepted()
-        self.publisher.begin_session(channel, instruments)
         self._awaited_since = self._clock()
+
+    def session_ends(self, channel: str, instruments: Sequence[Instrument]) -> None:
+        self.publisher.end_session(channel, instruments)
+
+    def is_trading(self, instrument: Instrument) -> bool:
+        return self._hours.is_continuous(instrument.exchange, self._now())
 
     def on_ticks(self, channel: str, ticks: Sequence[Tick]) -> None:
         self._last_tick = self._clock()
@@ -329,9 +335,6 @@ class LocalFeed:
 
     def connection_changed(self, connection: FeedConnection) -> None:
         self._refresh_status()
-
-    def any_market_open(self, instruments: Sequence[Instrument]) -> bool:
-        return self._hours.any_open({instrument.exchange for instrument in instruments}, self._now())
 
     # -- watching -----------------------------------------------------------------------------------------
 

@@ -4,12 +4,15 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import msgspec
 import picows
 from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
+from tickmux import owned_task
 from tickmux.codec import BinaryText
 from tickmux.websocket_proxy.base_adapter import Endpoint, Unavailable
 from tickmux.websocket_proxy.lost_socket import is_lost
@@ -18,6 +21,10 @@ MAX_MESSAGE_BYTES = 16 << 20
 """No broker's message comes near it; a longer one is a fault or an attack, and ends the connection."""
 
 
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 3
+_HARMLESS = frozenset({"user-agent", "accept", "accept-language"})
+"""Headers that may go to a host that the broker redirects to; the others can carry the session."""
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(.*)")
 
 
@@ -103,6 +110,7 @@ class WebSocketLink(picows.WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
+        self._ending = owned_task.start(_hear_the_end(transport), "end of an upstream WebSocket")
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
@@ -145,6 +153,12 @@ class WebSocketLink(picows.WSListener):
             self.closed.set_result(closed)
 
 
+async def _hear_the_end(transport: WSTransport) -> None:
+    """picows keeps what ended a connection in a future; asyncio complains where nobody looks at it. Ends with it."""
+    with suppress(Exception):  # `on_ws_disconnected` has told the link
+        await transport.wait_disconnected()
+
+
 def _closed(payload: bytes) -> Closed:
     code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
     return Closed(code, payload[2:].decode("utf-8", "replace"))
@@ -153,7 +167,42 @@ def _closed(payload: bytes) -> Closed:
 async def connect(
     endpoint: Endpoint, on_message: OnMessage, on_alive: OnAlive, *, timeout: float = 20.0
 ) -> WebSocketLink:
-    """An open WebSocket to the endpoint. Raises HandshakeRefused, or Unavailable when there is no connection."""
+    """An open WebSocket to the endpoint. Raises HandshakeRefused, or Unavailable when there is no connection.
+
+    Redirects are followed, but the endpoint's headers, which carry the session, go to the endpoint's own host only,
+    and no redirect leads from TLS to a plain line.
+    """
+    for _ in range(_MAX_REDIRECTS + 1):
+        try:
+            return await _connect(endpoint, on_message, on_alive, timeout)
+        except HandshakeRefused as refusal:
+            target = refusal.headers.get("location", "") if refusal.status in _REDIRECTS else ""
+            if not target:
+                raise
+            endpoint = _redirected(endpoint, target)
+    raise Unavailable("the broker redirects for ever")
+
+
+def _redirected(endpoint: Endpoint, target: str) -> Endpoint:
+    old = urlsplit(endpoint.url)
+    try:
+        new = urlsplit(urljoin(_as_http(endpoint.url), target))
+        port = new.port
+    except ValueError:
+        raise Unavailable("the broker redirects to an address that cannot be read") from None
+    scheme = {"http": "ws", "https": "wss"}.get(new.scheme, new.scheme)
+    if scheme not in ("ws", "wss") or (old.scheme == "wss" and scheme != "wss"):
+        raise Unavailable("the broker redirects to an address that is not as safe as its own; not followed")
+    same = (old.scheme, old.hostname, old.port) == (scheme, new.hostname, port)
+    kept = {name: value for name, value in endpoint.headers.items() if same or name.lower() in _HARMLESS}
+    return Endpoint(urlunsplit(new._replace(scheme=scheme)), kept, endpoint.rest_base)
+
+
+def _as_http(url: str) -> str:
+    return "http" + url.removeprefix("ws")  # ws and wss join like http and https
+
+
+async def _connect(endpoint: Endpoint, on_message: OnMessage, on_alive: OnAlive, timeout: float) -> WebSocketLink:
     link = WebSocketLink(on_message, on_alive)
     try:
         async with asyncio.timeout(timeout):
@@ -163,7 +212,7 @@ async def connect(
                 extra_headers=dict(endpoint.headers),
                 websocket_handshake_timeout=timeout,
                 max_frame_size=MAX_MESSAGE_BYTES,
-                max_redirects=3,
+                max_redirects=0,
                 enable_auto_pong=False,
                 logger_name="upstream",
             )

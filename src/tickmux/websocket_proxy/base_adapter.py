@@ -35,10 +35,12 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     ping_interval:  seconds between WebSocket pings, None to send none.
     stall_after:    seconds without any incoming frame (data, heartbeats, pings, pongs) after which the
                     connection is dead at any hour.
-    quiet_after:    seconds without a *tick* after which a connection with subscriptions is replaced while a
-                    market of theirs is open; None where silence says nothing.
+    quiet_after:    seconds without a *tick* in an open market after which the subscriptions of a connection are
+                    questioned while nothing is known of how often they tick; what is known is missed sooner.
     ready_timeout:  seconds to wait for `Decoded.ready` where the codec waits for it.
-    backoff:        (first, longest) delay before a reconnect, in seconds.
+    backoff:        (first, longest) delay before a reconnect, in seconds; the first reconnects of a session that had
+                    ticks are quicker.
+    pause:          least seconds before any reconnect, where the broker demands one.
     """
 
     symbols: int
@@ -51,9 +53,10 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval: float | None = None
     ping_interval: float | None = 20.0
     stall_after: float = 45.0
-    quiet_after: float | None = None
+    quiet_after: float = 60.0
     ready_timeout: float = 10.0
     backoff: tuple[float, float] = (1.0, 60.0)
+    pause: float = 0.0
 
     @property
     def symbol_limit(self) -> int:

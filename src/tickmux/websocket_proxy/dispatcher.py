@@ -89,6 +89,12 @@ class Dispatcher(Generic[C]):
                 self._deliver(found, payload)
 
     def _deliver(self, topic: Topic[C], payload: bytes) -> None:
+        if not payload:  # its session has ended: nobody who comes later is shown its last value as the present one
+            last, topic.payload = topic.payload, None
+            for lane in topic.lane_list:
+                if lane.waiting and last is not None:  # it holds back what would be lost now
+                    self._send(lane, last)
+            return
         self.received += 1
         topic.payload = payload
         topic.count += 1

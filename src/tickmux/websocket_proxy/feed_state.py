@@ -127,6 +127,7 @@ class FeedCounters(msgspec.Struct):
     broker_errors: int = 0
     auth_failures: int = 0
     stalls: int = 0
+    resubscribed: int = 0
     refused: int = 0
     bus_dropped: int = 0
     ignored: int = 0

@@ -145,7 +145,7 @@ def test_a_member_has_one_connection_and_its_own_limits(name: str) -> None:
     assert (channel.connection_limit, channel.symbol_limit) == (1, 500 if narrow else 3000)
     assert (channel.batch, channel.frame_gap) == (50 if name == "tradesmart" else 100, 0.1)
     assert (channel.ping_interval, channel.quiet_after, channel.ready_timeout) == (30.0, 120.0, 10.0)
-    assert channel.backoff == (10.0 if name == "flattrade" else 5.0, 60.0)
+    assert (channel.backoff, channel.pause) == ((5.0, 60.0), 5.0 if name == "flattrade" else 0.0)
 
 
 @pytest.mark.parametrize("name", ["tradesmart", "definedge"])

@@ -19,13 +19,10 @@ from tickmux.websocket_proxy.base_adapter import (
     Unavailable,
 )
 
-_EVICTIONS = 3
 _EVICTED_WAIT = 60.0
 
 
-def noren_channel(
-    *, symbols: int = 1000, max_symbols: int = 3000, batch: int = 100, first_delay: float = 5.0
-) -> Channel:
+def noren_channel(*, symbols: int = 1000, max_symbols: int = 3000, batch: int = 100, pause: float = 0.0) -> Channel:
     """One connection per user id. Where no limit is published, 1000 scrips are the default and 3000 the most.
 
     The codec beats every 30 s; it is asked every 10 s, since it also looks after snapshots that do not come.
@@ -40,7 +37,8 @@ def noren_channel(
         ping_interval=30.0,
         stall_after=45.0,  # a ping and 10 s for its pong
         quiet_after=120.0,
-        backoff=(first_delay, 60.0),
+        backoff=(5.0, 60.0),
+        pause=pause,
     )
 
 
@@ -52,6 +50,8 @@ class NorenAdapter(BaseBrokerWebSocketAdapter):
     token_life = "one trading day"  # noqa: S105
     channels = {"main": noren_channel()}
     codec_class: ClassVar[type[NorenCodec]] = NorenCodec
+    evictions: ClassVar[int] = 4
+    """Sessions in a row, each ended by the broker within seconds, that another program with this user id explains."""
 
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         super().__init__(urls)
@@ -77,7 +77,7 @@ class NorenAdapter(BaseBrokerWebSocketAdapter):
 
     def close_failure(self, code: int, reason: str) -> Exception | None:
         self.memory.ended(by_broker=True)
-        if self.memory.short_lives >= _EVICTIONS:
+        if self.memory.short_lives >= self.evictions:
             return Unavailable(
                 "the broker ends every session within seconds: another program seems to use this user id",
                 _EVICTED_WAIT,

@@ -8,13 +8,12 @@ _SPARE = 3
 
 
 class FlattradeAdapter(NorenAdapter):
-    """One connection a user id; no limit of scrips is published. After a drop at least 5 s have to pass: delays are
-    never shorter than half of what is written here."""
+    """One connection a user id; no limit of scrips is published. After a drop at least 5 s have to pass."""
 
     name = "flattrade"
     display_name = "Flattrade"
     token_life = "until 05:00 IST"  # noqa: S105
-    channels = {"main": noren_channel(first_delay=10.0)}
+    channels = {"main": noren_channel(pause=5.0)}
     default_urls = {
         "feed": "wss://piconnect.flattrade.in/PiConnectWSAPI/",
         "login": "https://auth.flattrade.in/",

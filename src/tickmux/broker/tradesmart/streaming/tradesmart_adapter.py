@@ -8,6 +8,7 @@ class TradeSmartAdapter(NorenAdapter):
 
     name = "tradesmart"
     display_name = "TradeSmart"
+    evictions = 3
     channels = {"main": noren_channel(symbols=500, max_symbols=500, batch=50)}
     default_urls = {
         "feed": "wss://v2api.tradesmartonline.in/NorenWSAPI/",
