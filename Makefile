@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 PAGES := src/tickmux/web/static/index.html
 
-.PHONY: help run test check bench bench-short setup clean system-packages
+.PHONY: help run test test-hours mutants check bench bench-short setup clean system-packages
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -18,6 +18,15 @@ test: $(VENV)/.dev $(PAGES) system-packages check  ## set up, then run all check
 	@if command -v npm >/dev/null; then cd frontend && npm run --silent check && npm test --silent; \
 	else echo "SKIPPED: the front end's tests need Node 20 or newer"; fi
 	$(BIN)/pytest -n auto --dist worksteal
+
+test-hours: $(VENV)/.dev  ## the tests at other hours: markets open, a Saturday, New Year's midnight (long; gcc)
+	$(BIN)/python -m pip install --quiet --group hours
+	$(BIN)/python tests/hours.py
+
+mutants: $(VENV)/.dev  ## small changes of the core that no test notices (hours)
+	$(BIN)/python -m pip install --quiet --group mutants
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 check: $(VENV)/.dev  ## formatting, lint, types
 	$(BIN)/ruff format --check .
