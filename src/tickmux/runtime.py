@@ -29,6 +29,7 @@ from tickmux.feeds.feed_directory import (
     Upstream,
 )
 from tickmux.feeds.list_renewal import ListRenewal, renewal_of
+from tickmux.feeds.market_hours import MarketHours
 from tickmux.feeds.remote.remote_feed import FeedLink
 from tickmux.feeds.simulated_market import SimulatedMarket
 from tickmux.feeds.stored_versions import StoredVersions
@@ -159,7 +160,8 @@ class Runtime:
     def _external(self) -> FeedSource[Feed]:
         settings = self.settings
         keys = None if settings.zmq_plain else bus_keys(settings.tickmux_home)
-        source = ExternalSource(settings.zmq_host, settings.zmq_port, keys, self.proxy.now_ms)
+        hours = MarketHours(settings.market_holidays)
+        source = ExternalSource(settings.zmq_host, settings.zmq_port, keys, self.proxy.now_ms, hours)
         source.start()
         self._stack.callback(source.close)
         self.door = source.door

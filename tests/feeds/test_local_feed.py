@@ -147,7 +147,11 @@ def test_two_users_of_two_feeds_who_watch_one_symbol_see_their_own_ticks_only():
         async with running_proxy() as proxy:
             feeds = {
                 user: ExternalFeed(
-                    BusPublisher(proxy.bus.endpoint, broker, high_water_mark=10), time.monotonic, proxy.now_ms, broker
+                    BusPublisher(proxy.bus.endpoint, broker, high_water_mark=10),
+                    time.monotonic,
+                    proxy.now_ms,
+                    lambda exchange: True,
+                    broker,
                 )
                 for user, broker in (("bob", "one"), ("eve", "two"))
             }

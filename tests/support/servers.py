@@ -12,6 +12,7 @@ import websockets
 import zmq
 
 from tickmux.feeds.feed_directory import ExternalSource
+from tickmux.feeds.market_hours import MarketHours
 from tickmux.feeds.publishers import Publishers
 from tickmux.websocket_proxy.bus import BusAddress
 from tickmux.websocket_proxy.server import WebSocketProxy
@@ -43,7 +44,7 @@ async def running_proxy(feed: Any = None, **limits: Any) -> AsyncIterator[WebSoc
     )
     await proxy.start()
     assert proxy.bus is not None
-    source = ExternalSource("127.0.0.1", 0, None, proxy.now_ms)
+    source = ExternalSource("127.0.0.1", 0, None, proxy.now_ms, MarketHours(always_open=True))
     served = feed or source.make("external", BusAddress(proxy.bus.endpoint))
     source.start()
     _publishers[proxy] = source.publishers

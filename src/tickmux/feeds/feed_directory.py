@@ -327,9 +327,12 @@ class RemoteSource:
 class ExternalSource:
     """Publishers that are not ours, for everybody; owns the socket where they connect. `keys` None: without keys."""
 
-    def __init__(self, host: str, port: int, keys: BusKeys | None, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, host: str, port: int, keys: BusKeys | None, now_ms: Callable[[], int], hours: MarketHours
+    ) -> None:
         """Raises AddressRefused: without keys, on an address that is not of this machine alone."""
         self._now_ms = now_ms
+        self._hours = hours
         self._feed: ExternalFeed | None = None
         self.publishers = Publishers(host, port, keys, on_message=self._take, on_drained=self._drained)
 
@@ -349,8 +352,11 @@ class ExternalSource:
 
     def make(self, account: str, address: BusAddress) -> ExternalFeed:
         bus = BusPublisher(address.endpoint, account, high_water_mark=_EXTERNAL_MARK)
-        self._feed = ExternalFeed(bus, time.monotonic, self._now_ms)
+        self._feed = ExternalFeed(bus, time.monotonic, self._now_ms, self._trading)
         return self._feed
+
+    def _trading(self, exchange: str) -> bool:
+        return self._hours.any_open({exchange}, datetime.now(UTC))
 
     def _take(self, topic: bytes, payload: bytes) -> None:
         if self._feed is not None:
