@@ -171,12 +171,24 @@ def test_status_shows_expiry_on_indian_clocks_and_no_secret(run):
     assert run("broker", "status").stderr.startswith("no broker session is stored")
     run("broker", "token", "zerodha", input="kite-key:sesame\n")
     table = run("broker", "status").stdout
-    assert re.search(r"trader\s+zerodha\s+yes\s+valid\s+\d{4}-\d\d-\d\d 06:00 IST", table)
+    assert re.search(r"trader\s+zerodha\s+yes\s+not tried\s+\d{4}-\d\d-\d\d 06:00 IST", table)
     (row,) = json.loads(run("broker", "status", "--json").stdout)
-    assert (row["user"], row["broker"], row["active"], row["state"]) == ("trader", "zerodha", True, "valid")
+    assert (row["user"], row["broker"], row["active"], row["state"]) == ("trader", "zerodha", True, "not tried")
     assert row["expires"].endswith("06:00:00+05:30")
     for secret in ("sesame", "kite-key"):
         assert secret not in table + str(row)
+
+
+def test_a_token_is_not_tried_until_a_connection_with_it_has_been_taken(run, home):
+    said = run("broker", "token", "zerodha", input="kite-key:sesame\n").stderr
+    assert "not been tried yet" in said
+    settings = Settings.load()
+    with Database.open(settings) as database:
+        sessions = BrokerSessions(database, settings.tickmux_secret)
+        sessions.accepted("trader", "zerodha", 7)  # another version: of a session that has been replaced
+        assert json.loads(run("broker", "status", "--json").stdout)[0]["state"] == "not tried"
+        sessions.accepted("trader", "zerodha", 1)
+    assert json.loads(run("broker", "status", "--json").stdout)[0]["state"] == "valid"
 
 
 def test_status_says_what_has_expired(run, home):

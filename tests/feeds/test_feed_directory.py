@@ -99,6 +99,18 @@ def test_each_user_has_a_feed_of_his_own_and_gets_the_same_one_again(tmp_path):
     run(main)
 
 
+def test_a_stored_token_counts_as_tried_once_the_broker_has_taken_it(tmp_path):
+    async def main():
+        async with World(tmp_path, "zerodha") as world:
+            world.sessions.store("bob", "zerodha", world.simulator.credentials, accepted=False)
+            assert not world.sessions.list("bob")[0].accepted
+            feed = await world.directory.feed_of("bob")
+            await feed.subscribe([Want("SBIN", "NSE", Mode.LTP, 5)])
+            await eventually(lambda: world.sessions.list("bob")[0].accepted, "taken")
+
+    run(main)
+
+
 def test_a_session_that_keys_alone_make_is_renewed_and_stored(tmp_path):
     async def main():
         async with World(tmp_path, "wisdom") as world:

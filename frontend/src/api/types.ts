@@ -117,7 +117,7 @@ export interface BrokerSession {
   account: string | null;
   created_at: number;
   expires_at: number | null;
-  state: "valid" | "expired" | "rejected";
+  state: "valid" | "not tried" | "expired" | "rejected";
 }
 
 export interface Broker {

@@ -94,8 +94,9 @@ def token(name: _Name, user: UserOption = None) -> None:
         known = sessions.login_values(owner, name)
         values = ask(flow.token_fields, known, own_stdin())
         credentials = flow.from_token(values, datetime.now(UTC))
-        sessions.store(owner, name, credentials, known | _remembered(flow.token_fields, values))
+        sessions.store(owner, name, credentials, known | _remembered(flow.token_fields, values), accepted=False)
     _report(name, owner, credentials)
+    note("it has not been tried yet: the broker sees it when a running server connects")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -249,4 +250,6 @@ def _report(name: str, owner: str, credentials: Credentials) -> None:
 
 
 def _state(one: SessionInfo) -> str:
-    return "expired" if one.expires_at is not None and one.expires_at <= time.time() else "valid"
+    if one.expires_at is not None and one.expires_at <= time.time():
+        return "expired"
+    return "valid" if one.accepted else "not tried"

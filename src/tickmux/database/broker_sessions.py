@@ -47,6 +47,8 @@ class SessionInfo(msgspec.Struct, frozen=True):
     expires_at: float | None
     updated: float
     version: int
+    accepted: bool
+    """Whether the broker has given it, or a connection with it has been taken; otherwise it was never tried."""
 
 
 class BrokerSessions:
@@ -65,11 +67,13 @@ class BrokerSessions:
         login_values: Mapping[str, str] | None = None,
         *,
         activate: bool = True,
+        accepted: bool = True,
     ) -> int:
         """Makes this the user's active session and returns its version; unknown users are made.
 
         `login_values` (what to offer at the next login) replace the remembered ones unless None. Without
-        `activate` another session that is active stays so.
+        `activate` another session that is active stays so. `accepted` is False for a token that was obtained
+        elsewhere: nobody has tried it yet.
         """
         with self._database.writing() as session:
             owner = find_or_make_user(session, user)
@@ -81,8 +85,16 @@ class BrokerSessions:
                 row.login_values = self._encrypt(login_values)
             row.expires_at = credentials.expires_at
             row.updated = self._clock()
+            row.accepted = row.updated if accepted else None
             row.version += 1
             return row.version
+
+    def accepted(self, user: str, broker: str, version: int) -> None:
+        """Notes that the broker has taken a connection with the session, if that version is still the stored one."""
+        with self._database.writing() as session:
+            row = _find(session, user, broker)
+            if row is not None and row.version == version and row.accepted is None:
+                row.accepted = self._clock()
 
     def activate(self, user: str, broker: str) -> None:
         """Makes `broker` the user's active one, whether or not there is a session with it."""
@@ -145,7 +157,9 @@ class BrokerSessions:
             query = query.where(UserRow.name == user)
         with self._database.reading() as session:
             return [
-                SessionInfo(owner, row.broker, row.active, row.expires_at, row.updated, row.version)
+                SessionInfo(
+                    owner, row.broker, row.active, row.expires_at, row.updated, row.version, row.accepted is not None
+                )
                 for row, owner in session.execute(query)
             ]
 

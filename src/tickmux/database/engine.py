@@ -33,7 +33,7 @@ from tickmux.database.late_writes import LateWrites
 from tickmux.database.trouble import DatabaseFailed, Trouble
 from tickmux.secrets_file import exclusive, private_folder
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 """The newest migration; a database that has it needs no look at the migrations."""
 
 IDS_A_QUERY = 500

@@ -64,6 +64,7 @@ class WebSessionRow(Base):
 class BrokerSessionRow(Base):
     """One user's session with one broker.
 
+    `accepted` is when the broker has accepted the present credentials; None: they were never tried.
     `version` grows with every change and is never used again, even after the session was deleted, which leaves
     the row without its secrets. Of one user's rows at most one is active.
     """
@@ -83,6 +84,7 @@ class BrokerSessionRow(Base):
     expires_at: Mapped[float | None]
     updated: Mapped[float]
     version: Mapped[int]
+    accepted: Mapped[float | None]
 
 
 class InstrumentRow(Base):

@@ -5,6 +5,7 @@ the bus. Owns the feeds that it makes.
 """
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import httpx
 
+from tickmux import owned_task
 from tickmux.codec import Credentials
 from tickmux.config import Settings
 from tickmux.contract_expiry import has_ended, parse_contract
@@ -191,6 +193,8 @@ class StoredSessions:
         self._sessions = sessions
         self._versions = versions
         self._user, self._broker = user, broker
+        self._note: asyncio.Task[None] | None = None
+        """Writes down that the broker has accepted the session; ends by itself."""
 
     def version(self) -> int:
         return self._versions.session(self._user, self._broker)
@@ -200,7 +204,13 @@ class StoredSessions:
             found = await asyncio.to_thread(self._sessions.get, self._user, self._broker)
         except SessionUnreadable:
             return None
-        return Session(found.credentials, found.version) if found is not None else None
+        if found is None:
+            return None
+        return Session(found.credentials, found.version, functools.partial(self._note_accepted, found.version))
+
+    def _note_accepted(self, version: int) -> None:
+        note = asyncio.to_thread(self._sessions.accepted, self._user, self._broker, version)
+        self._note = owned_task.start(note, f"note that {self._broker} has accepted a session")
 
 
 class SimulatedSessions:

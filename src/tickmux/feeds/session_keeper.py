@@ -44,6 +44,8 @@ class Session(NamedTuple):
 
     credentials: Credentials
     version: int
+    on_accepted: Callable[[], None] | None = None
+    """Called when the broker first accepts it in this process; does not block."""
 
 
 class Sessions(Protocol):
@@ -151,6 +153,8 @@ class SessionKeeper:
 
     def accepted(self) -> None:
         """A connection with the present credentials has been taken."""
+        if not self._worked and self._session is not None and self._session.on_accepted is not None:
+            self._session.on_accepted()
         self._worked = True
         self._accepted_at = self._clock()
 

@@ -102,7 +102,7 @@ class _View:
             readable = True
         except SessionUnreadable:
             values, readable = {}, False
-        state = "valid"
+        state = "valid" if info.accepted else "not tried"
         if info.expires_at is not None and info.expires_at <= time.time():
             state = "expired"
         elif not readable or (name, self._user) in self._refused:

@@ -221,7 +221,7 @@ class StoredBrokerSession(Struct):
     account: str | None
     created_at: int
     expires_at: int | None
-    state: Literal["valid", "expired", "rejected"]
+    state: Literal["valid", "not tried", "expired", "rejected"]
 
 
 class InstrumentListState(Struct):

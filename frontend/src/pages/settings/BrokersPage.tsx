@@ -126,7 +126,7 @@ interface SourceProps {
 function Source({ broker, active, blocked, activate }: SourceProps) {
   const mine = active?.broker === broker.name;
   const inUse = mine && !active.simulated;
-  const usable = broker.session?.state === "valid";
+  const usable = broker.session?.state === "valid" || broker.session?.state === "not tried";
   return (
     <span className="row sources">
       {inUse && <Pill tone="info">In use</Pill>}
