@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 PAGES := src/tickmux/web/static/index.html
 
-.PHONY: help run test test-hours mutants check bench bench-short setup clean system-packages
+.PHONY: help run test test-hours mutants check bench bench-short attack setup clean system-packages
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -38,6 +38,9 @@ bench: $(VENV)/.dev  ## CPU per delivery and latency, against a bare C sender (L
 
 bench-short: $(VENV)/.dev
 	$(BIN)/python -m benchmarks --short
+
+attack: $(VENV)/.dev  ## what attacks cost others, before and now (a minute or two)
+	$(BIN)/python tests/attack/figures.py
 
 setup: $(VENV)/.dev $(PAGES)  ## set up for development
 

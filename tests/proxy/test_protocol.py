@@ -239,3 +239,55 @@ def test_no_bytes_do_more_than_raise_a_bad_request(frame):
         parse_request(frame, 100)
     except BadRequest as error:
         assert isinstance(error.code, ErrorCode)
+
+
+@pytest.mark.parametrize(
+    ("entry", "symbol", "exchange"),
+    [
+        ("NSE:SBIN", "SBIN", "NSE"),
+        ("nifty@nse_index", "NIFTY", "NSE_INDEX"),
+        ("BSE:SBIN:50", "SBIN:50", "BSE"),
+        ({"symbol": "NSE:SBIN"}, "SBIN", "NSE"),
+        ({"symbol": "NSE:SBIN", "exchange": "nse"}, "SBIN", "NSE"),
+        ({"symbol": "NIFTY@NSE_INDEX"}, "NIFTY", "NSE_INDEX"),
+        ({"symbol": "sbin:050", "exchange": "NSE"}, "SBIN:50", "NSE"),
+    ],
+)
+def test_other_spellings_of_an_instrument_are_understood(entry, symbol, exchange):
+    (item,) = parse_request(json.dumps({"action": "subscribe", "symbols": [entry]}), 10).items
+    assert (item.symbol, item.exchange, item.error) == (symbol, exchange, None)
+    assert item.instrument == symbol.partition(":")[0]
+
+
+def test_a_spelling_that_contradicts_itself_is_refused_with_the_right_one():
+    text = json.dumps({"action": "subscribe", "symbols": [{"symbol": "BSE:SBIN", "exchange": "NSE"}]})
+    (item,) = parse_request(text, 10).items
+    assert item.error.code == ErrorCode.INVALID_PARAMETERS
+    assert '{"symbol":"SBIN","exchange":"BSE"}' in item.error.message
+
+
+@pytest.mark.parametrize("options", [{"format": "xml"}, {"throttle_ms": -1}, "flat", {"feed_status": "yes"}])
+def test_wrong_options_are_a_failed_authentication_that_names_what_is_possible(options):
+    error = refusal(json.dumps({"action": "authenticate", "api_key": "k", "options": options}))
+    assert error.of_auth
+    assert error.code == ErrorCode.INVALID_PARAMETERS
+    for name in ("format", "flat", "encoding", "msgpack", "feed_status", "sequence", "throttle_ms"):
+        assert name in error.message
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**300])
+def test_whole_numbers_that_no_encoding_can_say_are_echoed_as_text(number):
+    assert parse_request(json.dumps({"action": "ping", "request_id": number}), 1).request_id == str(number)[:256]
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 0, 1.5, True])
+def test_other_numbers_are_echoed_as_they_are(number):
+    assert parse_request(json.dumps({"action": "ping", "request_id": number}), 1).request_id == number
+
+
+@pytest.mark.parametrize("action", ["subscribe", "unsubscribe"])
+def test_before_authentication_items_are_not_looked_at(action):
+    text = json.dumps({"action": action, "symbols": "nonsense", "mode": "BEST", "request_id": 1})
+    with pytest.raises(BadRequest) as caught:
+        parse_request(text, 1, authenticated=False)
+    assert (caught.value.code, caught.value.request_id) == (ErrorCode.NOT_AUTHENTICATED, 1)
