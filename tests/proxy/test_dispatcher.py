@@ -281,7 +281,7 @@ async def test_what_a_session_said_is_shown_to_nobody_once_it_has_ended():
     take_back(world)
     world.drained()
     world.subscribe(late)
-    world.dispatcher.snapshot(late, LaneKey(throttle=0.05), b"A", None)
+    world.dispatcher.snapshot(late, LaneKey(throttle=0.05), b"A")
     late.flush()
     assert early.prices() == [1], "nothing is sent for it"
     assert late.seen == []
