@@ -14,6 +14,7 @@ from tickmux.cli.announce import command
 from tickmux.codec import Credentials
 from tickmux.database import BrokerSessions, Database
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).parent / "tickmux"
 
 
@@ -53,6 +54,20 @@ def test_what_serve_prints_runs_as_printed_whatever_port_folder_and_path(spaced,
         seen = shell(f"{watch} --duration 4", tmp_path, TICKMUX_API_KEY=key.stdout.strip())
         assert seen.returncode == 0, seen.stderr
         assert re.search(r"SBIN .*NSE .*\d+\.\d\d", seen.stdout)
+
+
+def test_the_console_shows_what_the_readme_and_the_web_page_show(tmp_path):
+    def names(text):
+        return re.findall(r"^  (\w+(?: \w+)?) {2,}\S", text, re.M)
+
+    with served(tmp_path, "--simulate", "zerodha") as running:
+        shown = names(running.said)
+        (heading,) = re.findall(r"^tickmux \S+  (.*)$", running.said, re.M)
+    (block,) = re.findall(r"```\n(tickmux .*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert names(block) == shown
+    assert heading in block
+    (block,) = re.findall(r"```\n(  web .*?)```", (ROOT / "docs" / "web.md").read_text(), re.S)
+    assert names(block) == shown[:2]
 
 
 def test_serving_a_broker_without_a_session_says_at_once_what_to_run(spaced, tmp_path):
