@@ -64,7 +64,7 @@ def brokers(
     print_table(_COLUMNS, [_cells(row) for row in rows], separated=True)
 
 
-_COLUMNS = ("Broker", "Transport", "Modes", "Depth", "Symbols × connections", "Login", "Token lives")
+_COLUMNS = ("Broker", "Transport", "Modes", "Depth", "Symbols × connections", "Login", "Token valid")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

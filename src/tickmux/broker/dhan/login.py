@@ -1,6 +1,6 @@
 """Dhan's login: an API key and the browser, or PIN and one-time password, or a pasted token (section 2).
 
-`Credentials.values` has `client_id` and `access_token`. Every token lives 24 hours.
+`Credentials.values` has `client_id` and `access_token`. Every token is valid for 24 hours.
 """
 
 from collections.abc import Mapping

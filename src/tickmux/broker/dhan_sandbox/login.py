@@ -76,7 +76,7 @@ def _live(credentials: Credentials) -> Credentials:
 
 
 def _simulated(values: Mapping[str, str]) -> Credentials:
-    """A session that never expires: how long a sandbox token lives is unknown, and the feed needs none."""
+    """A session that never expires: how long a sandbox token is valid is unknown, and the feed needs none."""
     found = {"profile": "simulator"}
     if values.get("market_hours", "").strip().lower() in _YES:
         found["market_hours"] = "yes"

@@ -18,7 +18,7 @@ _VENDOR_SUFFIX = "_API"
 _ADVICE = {
     "password": "Firstock did not accept the password: check it, since repeated failures may lock the account",
     "totp": "Firstock did not accept the one-time code: try again with a new one, and set this computer's clock",
-    "key": "Firstock did not accept the API key: copy it again; a key lives 365 days",
+    "key": "Firstock did not accept the API key: copy it again; a key is valid for 365 days",
     "vendor": "Firstock does not know this client code as an API user: check it, and that API access is switched on",
     "user": "Firstock does not know this client code: check it",
 }

@@ -40,7 +40,7 @@ _LABELS = {
 
 
 class _Data(msgspec.Struct):
-    """What a step of the login tells; whatever the types of its fields turn out to be."""
+    """What a step of the login tells; the types of its fields are not checked yet."""
 
     status: Any = None
     token: Any = None

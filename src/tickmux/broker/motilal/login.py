@@ -49,7 +49,7 @@ _LABELS = {
 
 
 class _Answer(msgspec.Struct):
-    """What a login answers; whatever the types of its fields turn out to be."""
+    """What a login answers; the types of its fields are not checked yet."""
 
     status: Any = None
     message: Any = None

@@ -368,7 +368,7 @@ class FyersSimulator(BrokerSimulator):
         if not isinstance(names, list) or len(names) > 500:
             return _error(400, -50, "invalid input")
         known = {name: self._by_ticker[name] for name in names if isinstance(name, str) and name in self._by_ticker}
-        # Not in the order of the request, as in life (section 4.2).
+        # Not in the order of the request, as in reality (section 4.2).
         valid = {name: lists.fytoken(known[name]) for name in sorted(known, reverse=True)}
         invalid = [name for name in names if not isinstance(name, str) or name not in known]
         return Response.json({"s": "ok", "validSymbol": valid, "invalidSymbol": invalid})

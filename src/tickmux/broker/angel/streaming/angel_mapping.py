@@ -60,7 +60,7 @@ _DEAD_SESSION = frozenset({"AG8001", "AG8002", "AG8003"})
 
 
 class _ErrorFrame(msgspec.Struct):
-    """`{"correlationID", "errorCode", "errorMessage"}`; whatever their types turn out to be."""
+    """`{"correlationID", "errorCode", "errorMessage"}`; their types are not checked yet."""
 
     correlation: Any = msgspec.field(default=None, name="correlationID")
     code: Any = msgspec.field(default=None, name="errorCode")

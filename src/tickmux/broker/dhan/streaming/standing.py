@@ -53,6 +53,6 @@ class Standing:
             return AuthRejected(
                 "Dhan keeps blocking this client id (HTTP 429): check on web.dhan.co that the Data API plan is "
                 "active, then log in again",
-                certain=True,  # the specification forbids further knocking
+                certain=True,  # the specification forbids further attempts
             )
         return Unavailable("Dhan has blocked this client id for now (HTTP 429)", retry_after=BLOCKED_WAIT)

@@ -69,7 +69,7 @@ _encode = msgspec.json.encode
 
 
 class _Control(msgspec.Struct):
-    """A text frame; whatever the types of its fields turn out to be."""
+    """A text frame; the types of its fields are not checked yet."""
 
     message_code: Any = None
     format: Any = None

@@ -30,7 +30,7 @@ _FIRST_FRAME_WITHIN = 30.0
 
 
 class _Answer(msgspec.Struct):
-    """REST's envelope; whatever the types of its fields turn out to be."""
+    """REST's envelope; the types of its fields are not checked yet."""
 
     status: Any = None
     message: Any = None

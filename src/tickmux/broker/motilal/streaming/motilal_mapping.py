@@ -58,7 +58,7 @@ _VERSION = b"VER 2.0"
 
 
 class _Text(msgspec.Struct):
-    """A text frame; whatever the types of its fields turn out to be."""
+    """A text frame; the types of its fields are not checked yet."""
 
     status: Any = None
     message: Any = None

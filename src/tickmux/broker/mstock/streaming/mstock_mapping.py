@@ -51,7 +51,7 @@ _ABOUT_INSTRUMENTS = ("tokenlist", "symbol", "instrument", "scrip", "exchangetyp
 
 
 class _Notice(msgspec.Struct):
-    """A JSON text frame: an order push, an error, or anything else; whatever the types turn out to be."""
+    """A JSON text frame: an order push, an error, or anything else; the types are not checked yet."""
 
     kind: Any = msgspec.field(default=None, name="type")
     data: Any = None
