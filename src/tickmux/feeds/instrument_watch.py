@@ -24,6 +24,9 @@ _SLICE = 500
 NAMED = 5
 """Silent instruments that are named at most."""
 
+_DOWN_AFTER = 5.0
+"""Seconds since its last tick after which an instrument without a live connection is silent."""
+
 _MESSAGES = {
     InstrumentState.SILENT: "ought to tick and does not",
     InstrumentState.REFUSED: "the broker does not serve it: see the log",
@@ -31,7 +34,8 @@ _MESSAGES = {
 
 
 class InstrumentWatch:
-    """`trading` says whether an exchange trades now, `refused` which instruments brokers have refused."""
+    """`trading` says whether an exchange trades now, `refused` which instruments the broker has refused, `down` which
+    ones have no live connection at present."""
 
     def __init__(
         self,
@@ -40,12 +44,14 @@ class InstrumentWatch:
         *,
         trading: Callable[[str], bool],
         refused: Callable[[], Collection[object]],
+        down: Callable[[], Collection[object]],
         clock: Callable[[], float],
     ) -> None:
         self._demand = demand
         self._states = states
         self._trading = trading
         self._refused = refused
+        self._down = down
         self._clock = clock
         self._known: dict[Name, InstrumentStatus] = {}
         self._listeners = Listeners[Sequence[InstrumentStatus]]()
@@ -73,7 +79,7 @@ class InstrumentWatch:
 
     async def look(self) -> None:
         """Looks at every instrument once, and tells what has changed. May be cancelled."""
-        now, refused = self._clock(), self._refused()
+        now, refused, down = self._clock(), self._refused(), self._down()
         trading = {exchange: self._trading(exchange) for exchange in self._demand.exchanges}
         counts: Counter[str] = Counter()
         silent: list[Name] = []
@@ -84,11 +90,15 @@ class InstrumentWatch:
                 instrument = self._demand.instruments.get(name)
                 if instrument is None:
                     continue  # given back while others had their turn
-                state = (
-                    InstrumentState.REFUSED
-                    if instrument in refused
-                    else self._states.state(instrument, now, trading=trading.get(instrument.exchange, False))
-                )
+                state = self._states.state(instrument, now, trading=trading.get(instrument.exchange, False))
+                if instrument in refused:
+                    state = InstrumentState.REFUSED
+                elif (
+                    state is InstrumentState.LIVE
+                    and instrument in down
+                    and now - self._states.last_tick(instrument) >= _DOWN_AFTER
+                ):
+                    state = InstrumentState.SILENT
                 counts[state.value] += 1
                 if state is InstrumentState.SILENT:
                     silent.append(name)

@@ -146,6 +146,7 @@ class LocalFeed:
             self.instrument_states,
             trading=lambda exchange: hours.is_open(exchange, now()),
             refused=lambda: set().union(*(one.refused for one in self.pool.connections())),
+            down=lambda: set().union(*(one.wanted for one in self.pool.connections() if one.state != LinkState.LIVE)),
             clock=self._clock,
         )
         self.keeper = SessionKeeper(
