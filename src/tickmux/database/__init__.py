@@ -8,7 +8,8 @@ from tickmux.database.api_keys import ApiKey, ApiKeyExists, ApiKeys, User
 from tickmux.database.broker_sessions import BrokerSessions, SessionInfo, SessionUnreadable, StoredSession
 from tickmux.database.engine import Database
 from tickmux.database.instrument_acceptance import ListRefused
-from tickmux.database.instrument_store import EmptyList, InstrumentStore, ListInfo
+from tickmux.database.instrument_store import InstrumentStore, ListInfo
+from tickmux.database.instrument_writer import EmptyList
 from tickmux.database.trouble import DatabaseFailed
 from tickmux.database.users import AlreadySetUp, Users
 from tickmux.database.web_sessions import WebSession, WebSessions

@@ -1,40 +1,25 @@
-"""Instrument lists: replaced as a whole, looked up by name.
+"""Instrument lists: replaced as a whole (`instrument_writer.py`), looked up by name."""
 
-A new list is written beside the old one, as another generation, in batches that let other writers in between.
-Becoming the list in use is one small transaction, so a reader sees the old list or the new one and never a mix.
-What a broken update leaves behind is removed by the next one.
-
-Two rows that give one symbol and exchange to different tokens are both left out and counted (`ListInfo.ambiguous`):
-to pick one of them would show one instrument's price under another's name.
-"""
-
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from itertools import islice
 
 import msgspec
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tickmux.contract_expiry import parse_contract
 from tickmux.database.engine import Database
-from tickmux.database.instrument_acceptance import ListRefused, Reading, objections
 from tickmux.database.instrument_hints import IN_USE, LAST, similar_names, successor
+from tickmux.database.instrument_writer import ListWriter
 from tickmux.instrument import Instrument
-from tickmux.login import IST
 
 _FIELDS = Instrument.__struct_fields__
 _COLUMNS = ", ".join(_FIELDS)
 _I_COLUMNS = ", ".join(f"i.{name}" for name in _FIELDS)
-_BATCH = 5000
 _PAIRS = 500
 _MAX_QUERY = 100
 _LISTS = "SELECT broker, generation, count, ambiguous, updated, unreadable FROM instrument_lists WHERE generation > 0"
-
-
-class EmptyList(ValueError):
-    """A list without any instrument: certainly a failed download, so the old one is kept."""
 
 
 class ListInfo(msgspec.Struct, frozen=True):
@@ -75,113 +60,8 @@ class InstrumentStore:
         Raises EmptyList, ListRefused, and whatever `instruments` raises; the old list is untouched then. Of two
         updates at a time the one that began later wins.
         """
-        generation = self._allocate(broker)
-        try:
-            written = 0
-            rows = iter(instruments)
-            while batch := [
-                (broker, generation, *(getattr(one, name) for name in _FIELDS)) for one in islice(rows, _BATCH)
-            ]:
-                with self._database.bulk_writing() as connection:
-                    connection.exec_driver_sql(_insert(connection), batch)
-                written += len(batch)
-                if progress is not None:
-                    progress(written)
-            if kept:
-                self._keep(broker, generation, kept)
-            share = unreadable() if unreadable is not None else 0.0
-            if unreadable is not None and not force:
-                self._compare(broker, Reading(generation, share))
-            count = self._switch(broker, generation, share)
-        except BaseException:
-            self._remove(broker, "generation = :generation", generation)
-            raise
-        self._remove(broker, "generation < :generation", generation)
-        return count
-
-    def _allocate(self, broker: str) -> int:
-        with self._database.bulk_writing() as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO instrument_lists (broker, generation, allocated, count, ambiguous, updated) "
-                    "VALUES (:broker, 0, 0, 0, 0, 0) ON CONFLICT (broker) DO NOTHING"
-                ),
-                {"broker": broker},
-            )
-            return int(
-                connection.execute(
-                    text(
-                        "UPDATE instrument_lists SET allocated = allocated + 1 WHERE broker = :broker "
-                        "RETURNING allocated"
-                    ),
-                    {"broker": broker},
-                ).scalar_one()
-            )
-
-    def _keep(self, broker: str, generation: int, exchanges: Collection[str]) -> None:
-        """Takes the rows of those exchanges from the list in use."""
-        scope = {"broker": broker, "generation": generation}
-        taken = f"l.broker, {_I_COLUMNS}"
-        for exchange in sorted(exchanges):
-            with self._database.bulk_writing() as connection:
-                connection.execute(
-                    text(
-                        "DELETE FROM instruments WHERE broker = :broker AND generation = :generation "
-                        "AND exchange = :exchange"
-                    ),
-                    {**scope, "exchange": exchange},
-                )
-                connection.execute(
-                    text(
-                        f"INSERT INTO instruments (generation, broker, {_COLUMNS}) "
-                        f"SELECT CAST(:generation AS INTEGER), {taken} {IN_USE} "
-                        "WHERE l.broker = :broker AND i.exchange = :exchange"
-                    ),
-                    {**scope, "exchange": exchange},
-                )
-
-    def _compare(self, broker: str, new: Reading) -> None:
-        info = self.info(broker)
-        if info is None:
-            return
-        today = datetime.now(IST).date()
-        with self._database.reading() as session:
-            old = Reading(info.generation, info.unreadable)
-            if reasons := list(objections(session, broker, old, new, today)):
-                raise ListRefused(broker, reasons)
-
-    def _switch(self, broker: str, generation: int, unreadable: float) -> int:
-        """Puts the generation in use unless a later one is; returns its number of instruments."""
-        scope = {"broker": broker, "generation": generation}
-        with self._database.bulk_writing() as connection:
-            ambiguous = _remove_duplicates(connection, scope)
-            count = int(
-                connection.execute(
-                    text("SELECT count(*) FROM instruments WHERE broker = :broker AND generation = :generation"),
-                    scope,
-                ).scalar_one()
-            )
-            if not count:
-                raise EmptyList(f"the instrument list of {broker} is empty: the old one is kept")
-            connection.execute(
-                text(
-                    "UPDATE instrument_lists SET generation = :generation, count = :count, ambiguous = :ambiguous, "
-                    "updated = :now, unreadable = :unreadable WHERE broker = :broker AND generation < :generation"
-                ),
-                {**scope, "count": count, "ambiguous": ambiguous, "now": time.time(), "unreadable": unreadable},
-            )
-        return count
-
-    def _remove(self, broker: str, which: str, generation: int) -> None:
-        """Deletes rows of generations that are not in use, in batches."""
-        query = text(
-            "DELETE FROM instruments WHERE id IN (SELECT id FROM instruments "  # noqa: S608  # `which` is ours
-            f"WHERE broker = :broker AND {which} LIMIT {_BATCH})"
-        )
-        deleted = _BATCH
-        while deleted == _BATCH:
-            with self._database.bulk_writing() as connection:
-                deleted = connection.execute(query, {"broker": broker, "generation": generation}).rowcount
+        writer = ListWriter(self._database, broker)
+        return writer.replace(instruments, progress, kept=kept, unreadable=unreadable, force=force)
 
     # -- looking up ----------------------------------------------------------------------------------------
 
@@ -328,40 +208,6 @@ class InstrumentStore:
         """All lists in use, by broker."""
         with self._database.reading() as session:
             return [ListInfo(*row) for row in session.execute(text(f"{_LISTS} ORDER BY broker"))]
-
-
-def _insert(connection: Connection) -> str:
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    marks = ", ".join([mark] * (len(_FIELDS) + 2))
-    return f"INSERT INTO instruments (broker, generation, {_COLUMNS}) VALUES ({marks})"  # noqa: S608
-
-
-def _remove_duplicates(connection: Connection, scope: dict[str, object]) -> int:
-    """Keeps one of rows that say the same; removes all that contradict each other and returns how many names that
-    were. What is the same: the token with the broker's exchange and symbol."""
-    groups = connection.execute(
-        text(
-            "SELECT exchange, symbol FROM instruments WHERE broker = :broker AND generation = :generation "
-            "GROUP BY exchange, symbol HAVING count(*) > 1"
-        ),
-        scope,
-    ).all()
-    doomed: list[int] = []
-    ambiguous = 0
-    for exchange, symbol in groups:
-        rows = connection.execute(
-            text(
-                "SELECT id, token, brexchange, brsymbol, extra FROM instruments WHERE broker = :broker "
-                "AND generation = :generation AND exchange = :exchange AND symbol = :symbol ORDER BY id"
-            ),
-            {**scope, "exchange": exchange, "symbol": symbol},
-        ).all()
-        same = len({tuple(row[1:]) for row in rows}) == 1
-        ambiguous += not same
-        doomed += [row[0] for row in (rows[1:] if same else rows)]
-    if doomed:
-        connection.execute(text("DELETE FROM instruments WHERE id = :id"), [{"id": one} for one in doomed])
-    return ambiguous
 
 
 def _named(session: Session, broker: str, wanted: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Instrument]:
