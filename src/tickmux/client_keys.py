@@ -74,7 +74,7 @@ class ClientKeys:
         return owner.user
 
     def disconnect(self, key_id: str) -> None:
-        """Hangs up on the clients of a key that is no longer valid, those that are about to use it, too."""
+        """Disconnects the clients of a key that is no longer valid, those that are about to use it, too."""
         for client in tuple(self._clients()):
             if any(self._verified.get(digest, (None, ""))[1] == key_id for digest in client.key_digests):
                 client.close(CloseCode.NOT_AUTHENTICATED, "the API key is no longer valid")

@@ -497,7 +497,7 @@ def _dotenv(path: Path, *, trust_all: bool = True) -> dict[str, str]:
 
 
 def _check_broker_urls(given: Mapping[str, Mapping[str, str]]) -> None:
-    """A name that no broker has would leave the broker's own address in use, without a word."""
+    """A name that no broker has would leave the broker's own address in use, unnoticed."""
     if not given:
         return
     from tickmux.websocket_proxy.broker_factory import UnknownBroker, load_broker

@@ -211,7 +211,7 @@ class Runtime:
         return await self.feeds.feed_of(user)
 
     def disconnect(self, key_id: str) -> None:
-        """Hangs up on the clients of a key that is no longer valid."""
+        """Disconnects the clients of a key that is no longer valid."""
         self.client_keys.disconnect(key_id)
 
 

@@ -124,7 +124,7 @@ class ChosenSource:
         return choice
 
     async def _market(self, broker: str) -> None:
-        """Sees to it that the broker's simulated market is in motion."""
+        """Starts the broker's simulated market unless it runs."""
         async with self._opening[broker]:
             market = self._markets.get(broker)
             if market is None:

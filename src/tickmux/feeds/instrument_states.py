@@ -31,7 +31,7 @@ class Rhythm:
     last_tick:  when the last tick came, 0 before the first. The connection sets it.
     asked_at:   when this session's server was last told to stream it, 0 while it has not been.
     prompt:     the server has answered a subscription of it at once: it sends a snapshot, or it ticks all the time.
-    alarms:     how often it was missed since it last kept its rhythm; each one doubles the patience with it.
+    alarms:     how often it was missed since it last kept its rhythm; each one doubles the time that it is given.
     silent:     it ought to tick and does not. `mute_watch` sets and ends it.
     """
 

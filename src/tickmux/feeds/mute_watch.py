@@ -19,7 +19,7 @@ from tickmux.instrument import Instrument
 SWEEP = 1.0
 """Seconds between two looks."""
 _ASLEEP = 4.0
-"""When so many seconds lie between two looks this process was suspended or stuck: nobody is blamed for it."""
+"""When so many seconds lie between two looks this process was suspended or stuck: the time between is not counted."""
 _CHANCE = 8.0
 """So many ticks are missing before a whole connection is called mute: chance does that once in 3,000 times."""
 _LEAST_SILENCE = 5.0

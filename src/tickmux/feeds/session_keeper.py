@@ -1,9 +1,9 @@
 """The keeper of one broker session: which credentials connections may use now, and what to do when they are refused.
 
-One refusal is no verdict. Credentials that have worked in this process are tried again after `RETRY_WAITS`; they are
-dead at once when the broker has named them, when their known end has passed, or when they have never worked. Where
-keys alone make a session, a dead one is renewed without a person. Storing a session begins afresh, whatever is in it:
-sessions are told apart by their version, never by their bytes.
+One refusal does not end a session. Credentials that have worked in this process are tried again after
+`RETRY_WAITS`; they are dead at once when the broker has named them, when their known end has passed, or when they
+have never worked. Where keys alone make a session, a dead one is renewed without a person. Storing a session begins
+afresh, whatever is in it: sessions are told apart by their version, never by their bytes.
 
 Connections wait in `credentials` until there is something to try. Nothing is decided before an `await` and done after
 it: every change is made in one step, by `refused`, `_take` or a timer, and each looks at what is true then.

@@ -25,13 +25,13 @@ class SimulatedMarket:
         """The exchange at work; cancelled, its market stands still."""
 
     async def start(self) -> None:
-        """Listens, fills the instrument list, and sets the market in motion. Call `stop` whatever comes of it."""
+        """Listens, fills the instrument list, and starts the market. Call `stop` also when it raises."""
         await self.simulator.start()
         await asyncio.to_thread(self._load_list)
         self.run()
 
     def run(self) -> None:
-        """Sets the market in motion (again)."""
+        """Starts the market (again)."""
         if self.task is None or self.task.done():
             self.task = owned_task.keep_running(self._exchange.run, "simulated exchange")
 

@@ -161,7 +161,7 @@ class UserFeed(Generic[C]):
 
     async def switch(self, feed: Feed, choice: C) -> None:
         """Goes on with another feed, which may bear the old one's name. May be cancelled: the change is made all the
-        same, since its caller's patience is not what it depends on."""
+        same."""
         self.target = choice
         await asyncio.shield(owned_task.start(self._switch(_Inner(feed), choice), f"change to {feed.id}"))
 

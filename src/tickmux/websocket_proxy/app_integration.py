@@ -281,6 +281,6 @@ def _stop_before_reloader(app: Flask) -> None:
 
 
 def _leave_in_order_on_sigterm() -> None:
-    """SIGTERM ends a Python program without a word to anybody, unless somebody handles it."""
+    """SIGTERM ends a Python program without its exit handlers, unless it is handled."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -82,8 +82,8 @@ class AuthRejected(Exception):
     """The broker refused the credentials.
 
     `certain`: it named the token (a code or a text of its specification), or the token's known end has passed, so
-    that knocking again is useless. Without it a door was shut, by a gateway or a maintenance perhaps, and credentials
-    that worked before deserve another try.
+    that trying again is useless. Without it a gateway or a maintenance may have refused, and credentials that worked
+    before are tried again.
     """
 
     def __init__(self, message: str, *, certain: bool = False) -> None:

@@ -4,9 +4,9 @@ A `Door` lets in peers that speak ZMTP 3 and hold a CURVE key that `admits` know
 without keys, on loopback addresses only. ZMTP 1 and 2, which a browser's request cannot be told from, are refused by
 libzmq for every socket that has a ZAP domain.
 
-Each door has a ZeroMQ context of its own, since a context has one judge (ZAP, RFC 27) for all its sockets, and ours
-may live in a host application's process. It owns three sockets and no task. Bounded: `MOST_PEERS` connections, each
-of them with `_HANDSHAKE_MS` to come in, and what the socket's options say for each.
+Each door has a ZeroMQ context of its own, since a context has one authenticator (ZAP, RFC 27) for all its sockets,
+and ours may live in a host application's process. It owns three sockets and no task. Bounded: `MOST_PEERS`
+connections, each of them with `_HANDSHAKE_MS` to come in, and what the socket's options say for each.
 """
 
 import logging
@@ -154,7 +154,7 @@ class Door:
         return b"200", ""
 
     def _note_events(self) -> None:
-        assert self._monitor is not None  # noqa: S101 - opened together with the judge
+        assert self._monitor is not None  # noqa: S101 - opened together with the authenticator
         while True:
             try:
                 event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))

@@ -2,8 +2,9 @@
 
 picows refuses a frame by its announced size only, the same for everybody, and keeps what has come of an unfinished
 one. Here the bytes since the last complete frame are counted against what this client may send at present: 4 KiB
-before it has authenticated. A connection that is being closed can be made deaf: what still arrives is read and thrown
-away, since the kernel would otherwise answer it with a reset that destroys the close frame on its way.
+before it has authenticated. A connection that is being closed can be told to ignore its input: what still arrives
+is read and thrown away, since the kernel would otherwise answer it with a reset that destroys the close frame on
+its way.
 """
 
 import asyncio

@@ -39,7 +39,7 @@ def _hold_back(connection: socket.socket, size: int) -> None:
 
 
 def make_room(transport: BaseTransport, size: int) -> None:
-    """Has the kernel take `size` bytes more at once, so that last words are on their way before the socket is
+    """Has the kernel take `size` bytes more at once, so that the last frames are sent before the socket is
     closed."""
     connection = transport.get_extra_info("socket")
     if connection is None or connection.fileno() < 0:

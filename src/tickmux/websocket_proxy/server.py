@@ -1,7 +1,7 @@
 """WebSocketProxy: the door, the bus, and the life-cycle of everything between.
 
-Owns the door (`door.py`), the bus subscriber, the dispatcher, one sweeping task and the farewells of clients that
-have gone. Bounded by `Limits`. It is the `SessionHost` of its clients' sessions.
+Owns the door (`door.py`), the bus subscriber, the dispatcher, one sweeping task and the tasks that close sessions
+of clients that have gone. Bounded by `Limits`. It is the `SessionHost` of its clients' sessions.
 """
 
 import asyncio

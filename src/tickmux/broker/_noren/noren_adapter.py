@@ -1,4 +1,4 @@
-"""What the members' adapters share: channel, streams, hand-shake, rules about closes (specification, 3 to 7)."""
+"""What the members' adapters share: channel, streams, handshake, rules about closes (specification, 3 to 7)."""
 
 from collections.abc import Mapping
 from typing import ClassVar

@@ -113,7 +113,7 @@ class Subscriptions:
             return Outcome(self.want_open_interest(wants_open_interest) if code != OPEN_INTEREST else [])
         if code == OPEN_INTEREST:
             self.open_interest.difference_update(keys)
-            self._open_interest_allowed = False  # prices matter more than trying again and again
+            self._open_interest_allowed = False  # open interest is given up, prices are not
             return Outcome([])
         if answer.verdict is Verdict.LIMIT:
             return self._make_room(keys, code, request, answer.words)

@@ -117,7 +117,7 @@ class FeedHost:
         return proxy
 
     async def _watch(self, proxy: _Proxy) -> None:
-        """Ends the lease of a proxy that has gone without a word."""
+        """Ends the lease of a proxy that is silent for too long."""
         while True:
             left = proxy.heard + wire.LEASE - self._clock()
             if left <= 0:

@@ -132,7 +132,7 @@ class BrokerSimulator(ABC):
             self._beating = owned_task.keep_running(beat, f"heartbeat of the simulated {self.name}")
 
     async def stop(self) -> None:
-        """Hangs up on everybody and frees the ports. May be called twice."""
+        """Disconnects everybody and frees the ports. May be called twice."""
         if self._server is None:
             return
         self.exchange.forget(self._distribute)
@@ -271,7 +271,7 @@ class BrokerSimulator(ABC):
                 client.close(code, reason)
 
     def cut_mid_frame(self) -> None:
-        """Hangs up on everybody in the middle of a WebSocket frame of market data."""
+        """Disconnects everybody in the middle of a WebSocket frame of market data."""
         for client in tuple(self.clients):
             packets = [
                 (security, kind, payload)

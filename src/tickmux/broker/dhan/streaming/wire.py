@@ -125,7 +125,7 @@ class DhanCodec(FeedCodec):
 
 
 def malformed(decoded: Decoded, message: str) -> Decoded:
-    """`decoded` with the mark of a malformed frame, unless it says something graver already."""
+    """`decoded` with the mark of a malformed frame, unless it has a worse one already."""
     if decoded.event not in (Event.AUTH_ERROR, Event.ERROR):
         decoded.event = Event.MALFORMED
         decoded.message = message

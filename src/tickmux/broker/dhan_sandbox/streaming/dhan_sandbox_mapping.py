@@ -1,7 +1,7 @@
 """The sandbox's codecs: Dhan's own, and in the simulator profile made-up ticks at every pulse (section 5).
 
-Which profile it is, the session's credentials say when the connection opens; without a word it is the live one.
-In the simulator nothing is sent, and every frame is the time in epoch milliseconds.
+Which profile it is, the session's credentials say when the connection opens; where they do not say, it is the live
+one. In the simulator nothing is sent, and every frame is the time in epoch milliseconds.
 """
 
 from abc import abstractmethod

@@ -1,4 +1,4 @@
-"""Firstock's endpoints, limits and hand-shake (specification sections 1 to 3 and 7)."""
+"""Firstock's endpoints, limits and handshake (specification sections 1 to 3 and 7)."""
 
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode

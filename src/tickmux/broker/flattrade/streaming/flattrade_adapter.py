@@ -1,4 +1,4 @@
-"""Flattrade's endpoints, and its patience after a good session (specification sections 1 to 3)."""
+"""Flattrade's endpoints, and how often it tries again after a good session (specification sections 1 to 3)."""
 
 from tickmux.broker._noren.noren_adapter import NorenAdapter, noren_channel
 from tickmux.codec import Credentials

@@ -1,4 +1,4 @@
-"""FYERS' endpoints, limits and hand-shakes (specification sections 1 to 4, 7 and 10)."""
+"""FYERS' endpoints, limits and handshakes (specification sections 1 to 4, 7 and 10)."""
 
 import time
 from collections.abc import Mapping

@@ -266,7 +266,7 @@ def _frames(lines: list[str]) -> list[Frame]:
 
 
 def _note(decoded: Decoded, event: Event, message: str = "") -> None:
-    """The gravest event of a frame is the frame's."""
+    """The worst event in a frame is the frame's."""
     if _GRAVITY.index(event) >= _GRAVITY.index(decoded.event):
         decoded.event = event
         decoded.message = message

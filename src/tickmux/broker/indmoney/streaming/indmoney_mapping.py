@@ -32,7 +32,7 @@ _LAST_MOMENT = 253_402_300_800_000
 """Epoch milliseconds of the year 10000."""
 
 _GRAVITY = {Event.HEARTBEAT: 1, Event.ACK: 2, Event.ERROR: 3, Event.MALFORMED: 4, Event.AUTH_ERROR: 5}
-"""One frame may hold several lines: its event is the gravest of theirs."""
+"""One frame may hold several lines: its event is the worst of theirs."""
 _DEAD_TOKEN = re.compile(r"invalid|expired|not valid|revoked|missing", re.IGNORECASE)
 _TOKEN = re.compile(r"(?<!instrument )(?<!security )(?<!instrument_)\btoken\b", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""Motilal Oswal's endpoints, limits and hand-shake (specification sections 1 to 4, 7 and 10)."""
+"""Motilal Oswal's endpoints, limits and handshake (specification sections 1 to 4, 7 and 10)."""
 
 import time
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ class MotilalAdapter(BaseBrokerWebSocketAdapter):
             symbols=USUAL_LIMIT,
             connections=1,
             max_symbols=_HIGHEST_LIMIT,
-            ping_interval=None,  # the broker's own heartbeats are the sign of life, day and night
+            ping_interval=None,  # the broker's own heartbeats come day and night
             stall_after=45.0,
             backoff=(2.0, 30.0),
         )

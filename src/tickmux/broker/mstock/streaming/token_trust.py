@@ -16,7 +16,7 @@ class TokenTrust:
     """What the connections of one adapter have learnt of the token. `clock` gives seconds, monotonic.
 
     A sign that the token is refused counts once for a connection, and only before market data has come over it.
-    The first sign may be bad luck, so that the same token is tried once more; the second settles it.
+    After the first sign the same token is tried once more; after the second it is given up.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

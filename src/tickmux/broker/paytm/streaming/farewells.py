@@ -1,4 +1,4 @@
-"""What a polite goodbye of the server means: once nothing, twice in a row the end of the session (section 10)."""
+"""What a regular close by the server means: once nothing, twice in a row the end of the session (section 10)."""
 
 from collections.abc import Callable
 

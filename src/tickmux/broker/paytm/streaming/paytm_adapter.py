@@ -1,4 +1,4 @@
-"""Paytm Money's endpoints, limits and hand-shake (specification sections 1 to 4, 7 and 10)."""
+"""Paytm Money's endpoints, limits and handshake (specification sections 1 to 4, 7 and 10)."""
 
 import time
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _BUSY = frozenset({408, 425, 429})
 class PaytmAdapter(BaseBrokerWebSocketAdapter):
     """Paytm Money's broadcast feed. Its limits are not published: one connection of 1000 instruments is safe.
 
-    There is no welcome: a hand-shake that is accepted is a session.
+    There is no welcome: a handshake that is accepted is a session.
     """
 
     name = "paytm"

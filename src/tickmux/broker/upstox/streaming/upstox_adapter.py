@@ -1,4 +1,4 @@
-"""Upstox's endpoints, limits and hand-shake (specification sections 1 to 4, 7 and 10)."""
+"""Upstox's endpoints, limits and handshake (specification sections 1 to 4, 7 and 10)."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Zerodha's endpoints, limits and hand-shake (specification sections 1 to 4, 7 and 10)."""
+"""Zerodha's endpoints, limits and handshake (specification sections 1 to 4, 7 and 10)."""
 
 from urllib.parse import quote, urlencode
 
