@@ -365,3 +365,97 @@ def test_the_states_of_instruments_cross_the_border():
             await eventually(lambda: remote.info().instruments.get("expired") == 1, "its count")
 
     run(main)
+
+
+def test_a_feed_that_the_feed_process_does_not_know_is_refused_and_nothing_else_happens():
+    async def main():
+        async with joined() as (feed, _, link, _):
+            (row,) = feed.listed(1, "NSE")
+            with pytest.raises(RequestError, match="does not know strange:feed") as refused:
+                await link.call(lambda number: feed_wire.Subscribe(number, "strange:feed", [want(row)]))
+            assert refused.value.code == ErrorCode.BROKER_CONNECTION_ERROR
+            assert wanted(feed) == set()
+
+    run(main)
+
+
+def test_who_waits_for_an_answer_when_the_link_ends_hears_so_at_once():
+    async def main():
+        async with rig("zerodha") as feed:
+            hanging = asyncio.Event()
+
+            async def feed_of(user):
+                await hanging.wait()
+                return feed.feed
+
+            async with hosted(feed_of) as host, linked(host.endpoint) as link:
+                asked = asyncio.create_task(link.open("bob"))
+                await eventually(lambda: link._calls, "the call")
+                await link.stop()
+                with pytest.raises(RequestError, match="does not answer"):
+                    await asyncio.wait_for(asked, 2)
+                hanging.set()
+
+    run(main)
+
+
+def test_what_was_given_back_while_it_was_asked_for_again_is_not_kept():
+    async def main():
+        async with joined() as (feed, _, link, remote):
+            (row,) = feed.listed(1, "NSE")
+            (grant,) = await remote.subscribe([want(row)])
+            again = asyncio.create_task(remote.restore())
+            await asyncio.sleep(0)  # everything has been asked for again
+            await remote.unsubscribe([grant.key])
+            await again
+            await link.open("bob")
+            await eventually(lambda: not wanted(feed), "the end of the demand")
+
+    run(main)
+
+
+def test_an_answer_of_another_length_grants_nothing(monkeypatch):
+    async def main():
+        async with joined() as (feed, host, _, remote):
+            send = host._send
+
+            def short(proxy, answer):
+                send(proxy, feed_wire.Granted(answer.call, []) if isinstance(answer, feed_wire.Granted) else answer)
+
+            monkeypatch.setattr(host, "_send", short)
+            (row,) = feed.listed(1, "NSE")
+            (refused,) = await remote.subscribe([want(row)])
+            assert refused.code == ErrorCode.SERVER_ERROR
+
+    run(main)
+
+
+def test_the_other_clock_is_read_and_a_late_answer_does_not_spoil_it():
+    async def main():
+        async with joined() as (_, _, link, _):
+            await eventually(lambda: link.clock_offset is not None, "a reading")
+            assert abs(link.clock_offset) < 5_000_000_000, "one machine, one clock"
+            link._clock_doubt, link._clock_read, link.clock_offset = 1000, 10_000_000_000, 7
+            link._set_clock(feed_wire.Here("x", sent=1_000_000_000, clock=99), now=11_000_000_000)
+            assert link.clock_offset == 7, "under way for ten seconds"
+            link._set_clock(feed_wire.Here("x", sent=10_999_000_000, clock=50_999_500_000), now=11_000_000_000)
+            assert link.clock_offset == 40_000_000_000
+
+    run(main)
+
+
+def test_after_ticks_were_dropped_the_newest_values_are_asked_for():
+    async def main():
+        async with joined() as (feed, _, link, remote):
+            grants = await feed.subscribe(feed.listed(1, "NSE"), Mode.LTP)
+            await feed.ticking(grants)
+            (row,) = feed.listed(1, "NSE")
+            (grant,) = await remote.subscribe([want(row)])
+            feed.running.cancel()  # the market stands still: what comes now is a repetition
+            await asyncio.wait([feed.running])
+            await link.open("bob")
+            feed.bus.clear()
+            link.ticks_missed()
+            await feed.ticking([grant])
+
+    run(main)

@@ -45,6 +45,8 @@ _ANSWER_TIMEOUT = BUS_READY_TIMEOUT + 5.0
 _MOST_LATE = 10_000
 _FAREWELL_MS = 200
 _REPEAT_INTERVAL = 3.0
+_MOST_DOUBT = 1_000_000_000
+"""Nanoseconds under way after which an answer says too little about the other clock."""
 _DRIFT = 20
 """One reading of the other clock replaces another that was surer by a second, after so many seconds."""
 _RETRY = 5
@@ -238,6 +240,8 @@ class FeedLink:
     def _set_clock(self, answer: wire.Here, now: int) -> None:
         """Takes the reading if it is surer than the last one, whose clocks may have drifted or stood still since."""
         doubt = now - answer.sent
+        if doubt > _MOST_DOUBT:
+            return
         if self.clock_offset is None or doubt <= self._clock_doubt + (now - self._clock_read) // _DRIFT:
             self.clock_offset = answer.clock - answer.sent - doubt // 2
             self._clock_doubt, self._clock_read = doubt, now
