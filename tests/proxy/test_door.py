@@ -7,6 +7,7 @@ import resource
 
 import pytest
 import uvloop
+import websockets
 
 from support.raw_client import HELLO, frame, http_answer, raw_client
 from support.servers import PATIENCE, connected, eventually, running_proxy
@@ -313,3 +314,28 @@ def test_the_operator_reads_one_line_for_many_refusals_and_never_a_key(caplog):
     assert "address=127.0.0.1" in lines[0]
     ours = [record.getMessage() for record in caplog.records if record.name.startswith(("tickmux", "picows"))]
     assert not any("tmx_secret" in line for line in ours)
+
+
+def test_it_listens_on_ipv6_too():
+    async def main():
+        async with running_proxy() as proxy:
+            try:
+                port = await proxy._door.open("::1", 0)
+            except OSError:
+                pytest.skip("this machine has no IPv6")
+            async with websockets.connect(f"ws://[::1]:{port}") as client:
+                await client.send("ping")
+                assert await client.recv() == "pong"
+
+    run(main)
+
+
+def test_a_port_on_every_address_of_a_host_is_the_same_one():
+    async def main():
+        async with running_proxy() as proxy:
+            port = await proxy._door.open("localhost", 0)
+            async with websockets.connect(f"ws://localhost:{port}") as client:
+                await client.send("ping")
+                assert await client.recv() == "pong"
+
+    run(main)

@@ -172,8 +172,9 @@ def _stop_signal() -> asyncio.Event:
     """Set when the user or the system asks this process to end."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP, and means it
+            loop.add_signal_handler(number, stopping.set)
     return stopping
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import picows
@@ -20,12 +21,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tickmux import owned_task
-from tickmux.cli.outcome import Failed, Misused, Refused
+from tickmux.cli.outcome import Failed, Misused, NotFound, Refused
 from tickmux.config import Settings
 from tickmux.errors import RequestError
 from tickmux.login import IST
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.mapping import parse_exchange, parse_mode
+from tickmux.websocket_proxy.protocol import split_exchange
 
 _REFRESH = 8
 _FLASH = 0.4
@@ -88,6 +90,10 @@ class _Watch(picows.WSListener):
                 row = self._rows.get((entry["symbol"], entry["exchange"]))
                 if row is not None:
                     row.note = entry.get("message", "")
+            if message["status"] == "error":
+                unknown = all(entry.get("code") == "SYMBOL_NOT_FOUND" for entry in message["subscriptions"])
+                reasons = "; ".join(dict.fromkeys(entry.get("message", "") for entry in message["subscriptions"]))
+                self._fail(transport, (NotFound if unknown else Failed)(reasons or message.get("message", "")))
         elif message.get("status") == "error":
             self._fail(transport, Failed(message.get("message", "the server refused the request")))
 
@@ -108,7 +114,9 @@ class _Watch(picows.WSListener):
 
 
 def watch(
-    symbols: Annotated[list[str], typer.Argument(help="Symbols, each with @EXCHANGE unless it is on NSE.")],
+    symbols: Annotated[
+        list[str], typer.Argument(help="Symbols, each with @EXCHANGE (or EXCHANGE: before it) unless it is on NSE.")
+    ],
     mode: Annotated[str, typer.Option(help="LTP, QUOTE or DEPTH.")] = "LTP",
     depth: Annotated[int, typer.Option(min=1, help="Levels of depth, in DEPTH mode.")] = 5,
     url: Annotated[str | None, typer.Option(help="The server; default: WEBSOCKET_URL of the settings.")] = None,
@@ -125,7 +133,7 @@ def watch(
 
         tickmux watch SBIN NIFTY@NSE_INDEX --mode QUOTE
 
-        tickmux watch RELIANCE@BSE --mode DEPTH --depth 20
+        tickmux watch BSE:RELIANCE --mode DEPTH --depth 20
 
     Stop it with Ctrl-C.
     """
@@ -134,15 +142,34 @@ def watch(
         wanted = parse_mode(mode)
     except RequestError as error:
         raise Misused(str(error)) from None
-    target = url or Settings.load().websocket_url
+    target = _server(url, Settings.load())
     with suppress(KeyboardInterrupt):
         uvloop.run(_watch(target, _key(key_file), rows, wanted, depth, duration))
 
 
 def _row(text: str) -> tuple[tuple[str, str], _Row]:
-    symbol, _, exchange = text.strip().upper().rpartition("@") if "@" in text else (text.strip().upper(), "", "NSE")
-    row = _Row(symbol, parse_exchange(exchange))
+    """`SBIN`, `SBIN@NSE` or `NSE:SBIN`."""
+    symbol, exchange = split_exchange(text.strip().upper())
+    if not exchange and "@" in symbol:
+        symbol, _, exchange = symbol.rpartition("@")  # one that there is not: `parse_exchange` says which there are
+    row = _Row(symbol, parse_exchange(exchange or "NSE"))
     return (row.symbol, row.exchange), row
+
+
+def _server(given: str | None, settings: Settings) -> str:
+    """The WebSocket address that is meant. Raises Misused for the web app's."""
+    if given is None:
+        return settings.websocket_url
+    url = given.strip()
+    if "://" not in url:
+        url = f"ws://{url}"
+    parts = urlsplit(url)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    if scheme not in ("ws", "wss") or not parts.hostname:
+        raise Misused(f"{given} is no address of a server: give one such as {settings.websocket_url}")
+    if parts.port == settings.web_port:
+        raise Misused(f"{given} is the web app's address: the server for programs is at {settings.websocket_url}")
+    return parts._replace(scheme=scheme).geturl()
 
 
 def _key(key_file: Path | None) -> str:
@@ -155,7 +182,7 @@ def _key(key_file: Path | None) -> str:
     if key:
         return key
     if not sys.stdin.isatty():
-        raise Refused("no API key: set TICKMUX_API_KEY, or make one with `tickmux apikey create`")
+        raise Refused("no API key: `tickmux apikey create` makes one; then `export TICKMUX_API_KEY=…`")
     return str(typer.prompt("API key", hide_input=True)).strip()
 
 
@@ -169,6 +196,12 @@ async def _watch(
             session = _Watch(key, rows, mode, depth)
             try:
                 transport, _ = await picows.ws_connect(lambda session=session: session, url, logger_name="watch")
+            except picows.WSHandshakeError as error:
+                status = error.response.status if error.response is not None else "no WebSocket"
+                raise Failed(
+                    f"{url} answers {status}: it is no address for programs, or does not let this one in; "
+                    f"by default that is {Settings.load().websocket_url}"
+                ) from None
             except (OSError, picows.WSError) as error:
                 if attempt == 0 and not any(row.ticks for row in rows.values()):
                     reason = getattr(error, "strerror", None) or type(error).__name__

@@ -273,7 +273,7 @@ def _item(entry: Any, shared: Shared) -> Item:
             raise RequestError(
                 ErrorCode.INVALID_PARAMETERS, f"{shown(entry)} names no instrument: send an object or NSE:SBIN"
             )
-        symbol, spelled = _split_exchange(symbol)
+        symbol, spelled = split_exchange(symbol)
         if spelled:
             # In an object that names its exchange as well, the two have to agree.
             if isinstance(entry, dict) and entry.get("exchange") is not None and parse_exchange(exchange) != spelled:
@@ -289,7 +289,7 @@ def _item(entry: Any, shared: Shared) -> Item:
         return Item(_text(symbol), _text(exchange), mode, depth, throttle, error)
 
 
-def _split_exchange(symbol: Any) -> tuple[Any, str]:
+def split_exchange(symbol: Any) -> tuple[Any, str]:
     """`NSE:SBIN` and `SBIN@NSE` are SBIN on NSE; without an exchange that we know it is all symbol."""
     if isinstance(symbol, str):
         head, colon, tail = symbol.strip().partition(":")
