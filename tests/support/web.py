@@ -37,13 +37,17 @@ class Browser:
     def session(self):
         return self._keep(self.get("/api/session"))
 
-    def set_up(self, username="asha", password=PASSWORD):
+    def set_up(self, username="asha", password=PASSWORD, **more):
         self.session()
-        return self._keep(self.post("/api/setup", {"username": username, "password": password}))
+        return self._keep(self.post("/api/setup", {"username": username, "password": password, **more}))
 
     def log_in(self, username="asha", password=PASSWORD):
         self.session()
         return self._keep(self.post("/api/login", {"username": username, "password": password}))
+
+    def change_password(self, password, new):
+        self.session()
+        return self._keep(self.post("/api/password", {"password": password, "new_password": new}))
 
     def log_out(self):
         return self._keep(self.post("/api/logout"))

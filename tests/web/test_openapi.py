@@ -19,6 +19,7 @@ from support.web import Browser, settings_in
 from tickmux.web.app import ENDPOINTS, create_app
 from tickmux.web.context import EXTENSION
 from tickmux.web.endpoint import Endpoint
+from tickmux.web.rate_limit import LoginLimits
 from tickmux.websocket_proxy.app_integration import shutdown_websocket_proxy
 from tickmux.websocket_proxy.broker_factory import broker_names, load_broker
 
@@ -86,8 +87,10 @@ def test_answers_are_as_documented(endpoint, schema, app, browser):
     def check(case):
         if browser.get("/api/keys").status_code == 401:
             browser.log_in()
-        for limit in ("login_limit", "broker_limit"):
-            getattr(app.extensions[EXTENSION], limit)._buckets.clear()
+        web = app.extensions[EXTENSION]
+        web.login_limit = LoginLimits()
+        for limit in (web.key_limit, web.broker_limit):
+            limit._buckets.clear()
         case.headers = {**(case.headers or {}), "X-CSRF-Token": browser.csrf}
         case.cookies = {"tickmux_session": browser.cookie}
         case.call_and_validate(checks=CHECKS)

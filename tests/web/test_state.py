@@ -52,7 +52,14 @@ def test_metrics_are_for_this_machine_and_for_who_has_a_key_or_a_session(live):
     assert outside.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert outside.get("/metrics", headers={"Authorization": f"Bearer {key}"}).status_code == 200
     assert Browser(live, base_url="http://rebound.example").get("/metrics").status_code == 401
-    assert Browser(live, HTTP_X_FORWARDED_FOR="203.0.113.9").get("/metrics").status_code == 401
+    for trace in (
+        {"HTTP_X_FORWARDED_FOR": "203.0.113.9"},
+        {"HTTP_VIA": "1.1 edge"},
+        {"HTTP_X_REAL_IP": "127.0.0.1"},
+        {"SERVER_PROTOCOL": "HTTP/1.0"},
+        {"SERVER_NAME": "0.0.0.0"},
+    ):
+        assert Browser(live, **trace).get("/metrics").status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -71,6 +78,24 @@ def test_unknown_addresses_and_methods_are_refused_in_json(browser, method, path
     answer = browser.send(method, path)
     assert (answer.status_code, answer.json["code"]) == (status, code)
     assert answer.json["status"] == "error"
+
+
+def test_a_database_that_has_gone_is_told_by_health_and_pages_without_its_whereabouts(live, settings, caplog):
+    browser = Browser(live)
+    browser.set_up()
+    path = settings.tickmux_home / "tickmux.db"
+    path.rename(path.with_suffix(".away"))
+    for _ in range(10):
+        answer = browser.get("/api/health")
+        assert (answer.status_code, answer.json["state"]) == (200, "degraded")
+        assert "database cannot be used" in answer.json["message"]
+        for call in (browser.get("/api/keys"), browser.get("/api/session"), Browser(live).log_in()):
+            assert call.status_code in (403, 503)  # whoever has no cookie yet has no CSRF token either
+            assert str(settings.tickmux_home) not in call.text + answer.text
+        assert browser.get("/api/keys").json["code"] == "DATABASE_FAILED"
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
+    path.with_suffix(".away").rename(path)
+    assert browser.get("/api/keys").status_code == 200
 
 
 def test_a_defect_of_ours_has_a_reference_and_gives_nothing_away(browser, app, monkeypatch, caplog):

@@ -31,7 +31,7 @@ export async function loadSession(): Promise<Session> {
 }
 
 export async function changeSession(
-  path: "/api/setup" | "/api/login" | "/api/logout",
+  path: "/api/setup" | "/api/login" | "/api/logout" | "/api/password",
   body?: object,
 ): Promise<Session> {
   return keepToken(await call<Session>("POST", path, body));

@@ -4,6 +4,8 @@ import type { FeedState, Mode } from "../market/types";
 
 export interface Session {
   setup_required: boolean;
+  /** Whether the first user is made only with the code that the server's console shows. */
+  setup_code_required: boolean;
   authenticated: boolean;
   username: string | null;
   csrf_token: string;

@@ -8,9 +8,11 @@ interface SessionContext {
   /** Why the session could not be read. */
   error: string | null;
   retry: () => void;
-  setup: (username: string, password: string) => Promise<void>;
+  setup: (username: string, password: string, code: string) => Promise<void>;
   login: (username: string, password: string) => Promise<void>;
   logout: () => Promise<void>;
+  /** Replaces the password; all other sessions of the user end. */
+  changePassword: (password: string, newPassword: string) => Promise<void>;
 }
 
 const Context = createContext<SessionContext | null>(null);
@@ -46,9 +48,12 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       session,
       error,
       retry,
-      setup: (username, password) => change("/api/setup", { username, password }),
+      setup: (username, password, code) => change("/api/setup", { username, password, code }),
       login: (username, password) => change("/api/login", { username, password }),
       logout: () => change("/api/logout"),
+      changePassword: async (password, newPassword) => {
+        setSession(await changeSession("/api/password", { password, new_password: newPassword }));
+      },
     };
   }, [session, error, retry]);
 

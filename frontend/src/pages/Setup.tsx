@@ -24,7 +24,7 @@ export default function Setup() {
     setWrong({});
     setBusy(true);
     try {
-      await setup(String(form.get("username")), password);
+      await setup(String(form.get("username")), password, String(form.get("code") ?? ""));
     } catch (failure) {
       if (failure instanceof ApiError) setWrong(failure.fields);
       setError(failureText(failure));
@@ -47,6 +47,23 @@ export default function Setup() {
           </p>
         </div>
         {error && <Failure>{error}</Failure>}
+        {session?.setup_code_required && (
+          <Field
+            label="Setup code"
+            name="code"
+            autoComplete="off"
+            autoCapitalize="characters"
+            spellCheck={false}
+            required
+            help={
+              <>
+                The server's console shows it, and so does <code>tickmux user setup-code</code> on that machine: this
+                page is not surely opened there.
+              </>
+            }
+            wrong={wrong.code}
+          />
+        )}
         <Field
           label="User name"
           name="username"
@@ -64,7 +81,12 @@ export default function Setup() {
           autoComplete="new-password"
           required
           autoFocus={Boolean(session?.suggested_username)}
-          help={`At least ${LEAST_PASSWORD} characters. There is no recovery by mail: keep it well.`}
+          help={
+            <>
+              At least {LEAST_PASSWORD} characters. There is no recovery by mail; <code>tickmux user passwd</code> on
+              the server sets another.
+            </>
+          }
           wrong={wrong.password}
         />
         <Field

@@ -37,6 +37,8 @@ type Answer = [status: number, body: object];
 
 export class MockApp {
   user: { username: string; password: string } | null = null;
+  /** What the first user has to know, if anything. */
+  setupCode: string | null = null;
   authenticated = false;
   csrf = "csrf-0";
   brokers: Brokers = { active: null, fixed: null, redirect_base: "", brokers: BROKERS() };
@@ -124,6 +126,7 @@ export class MockApp {
   #session(): object {
     return {
       setup_required: this.user === null,
+      setup_code_required: this.user === null && this.setupCode !== null,
       authenticated: this.authenticated,
       username: this.authenticated ? this.user?.username : null,
       csrf_token: this.csrf,
@@ -137,6 +140,10 @@ export class MockApp {
         return [200, this.#session()];
       case "POST /api/setup":
         if (this.user) throw new Refusal(409, "ALREADY_SET_UP", "There is a user already.");
+        if (this.setupCode !== null && body.code !== this.setupCode)
+          throw new Refusal(403, "SETUP_FORBIDDEN", "the setup code is wrong", {
+            code: "code: the setup code is wrong",
+          });
         this.user = { username: String(body.username), password: String(body.password) };
         return this.#login();
       case "POST /api/login":
@@ -153,6 +160,14 @@ export class MockApp {
     switch (call) {
       case "POST /api/logout":
         this.authenticated = false;
+        this.csrf = `csrf-${Math.random()}`;
+        return [200, this.#session()];
+      case "POST /api/password":
+        if (body.password !== this.user?.password)
+          throw new Refusal(403, "WRONG_PASSWORD", "the present password is wrong", {
+            password: "password: the present password is wrong",
+          });
+        this.user = { username: this.user?.username ?? "", password: String(body.new_password) };
         this.csrf = `csrf-${Math.random()}`;
         return [200, this.#session()];
       case "GET /api/websocket/config":

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tickmux import __version__
-from tickmux.cli import apikey, broker, brokers, bus_keys, config, decode, instruments, serve, watch
+from tickmux.cli import apikey, broker, brokers, bus_keys, config, decode, instruments, serve, user, watch
 from tickmux.cli.outcome import EXIT_CODES, Commands
 
 __all__ = ["app", "main"]
@@ -28,7 +28,12 @@ for command in (
     config.config,
 ):
     app.command(epilog=EXIT_CODES)(command)
-for group, name in ((apikey.app, "apikey"), (broker.app, "broker"), (instruments.app, "instruments")):
+for group, name in (
+    (apikey.app, "apikey"),
+    (broker.app, "broker"),
+    (instruments.app, "instruments"),
+    (user.app, "user"),
+):
     app.add_typer(group, name=name)
 
 

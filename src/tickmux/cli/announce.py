@@ -24,13 +24,20 @@ _USUAL_URL = f"ws://{Settings.websocket_host}:{Settings.websocket_port}"
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
-def announce_server(runtime: Runtime, web_url: str | None, key: str | None) -> None:
-    """Addresses, what is still missing, and a command to try. `key` is the API key that was made just now, if any."""
+def announce_server(runtime: Runtime, web_url: str | None, key: str | None, setup_code: str | None = None) -> None:
+    """Addresses, what is still missing, and a command to try.
+
+    `key` is the API key that was made just now, if any; `setup_code` creates the first user of the web pages, as long
+    as there is none.
+    """
     upstream, settings = runtime.upstream, runtime.settings
     elsewhere = settings.feed_process and not upstream.external
     _heading("feeds of another process" if elsewhere else _source(upstream))
     if web_url is not None:
         _line("web", web_url, "cyan")
+    if setup_code is not None:
+        _line("setup code", setup_code, "green")
+        console.print("             creates the web pages' first user from another machine, or through a proxy")
     _line("WebSocket", client_url(runtime), "cyan")
     if runtime.bus_endpoint:
         _line("bus", runtime.bus_endpoint, "cyan")

@@ -23,6 +23,7 @@ from tickmux.feeds.feed_process import FeedProcess
 from tickmux.runtime import Runtime
 from tickmux.simulator import simulator_names
 from tickmux.web.app import build_app
+from tickmux.web.context import EXTENSION
 from tickmux.web.http_guard import HttpLimits
 from tickmux.web.server import WebServer
 from tickmux.websocket_proxy.app_integration import quiet_loggers, running
@@ -199,7 +200,8 @@ async def _serve(settings: Settings, database: Database, upstream: Upstream, *, 
         if web is not None:
             await web.start()
         try:
-            announce_server(runtime, web.url if web is not None else None, _first_key(runtime))
+            code = app.extensions[EXTENSION].setup_code if web is not None else None
+            announce_server(runtime, web.url if web is not None else None, _first_key(runtime), code)
             await stopping.wait()
         finally:
             if web is not None:

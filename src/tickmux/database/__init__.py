@@ -11,7 +11,7 @@ from tickmux.database.instrument_acceptance import ListRefused
 from tickmux.database.instrument_store import InstrumentStore, ListInfo
 from tickmux.database.instrument_writer import EmptyList
 from tickmux.database.trouble import DatabaseFailed
-from tickmux.database.users import AlreadySetUp, Users
+from tickmux.database.users import AlreadySetUp, UnknownUser, Users
 from tickmux.database.web_sessions import WebSession, WebSessions
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "SessionInfo",
     "SessionUnreadable",
     "StoredSession",
+    "UnknownUser",
     "User",
     "Users",
     "WebSession",

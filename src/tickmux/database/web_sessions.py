@@ -44,6 +44,14 @@ class WebSessions:
             session.add(WebSessionRow(token_hash=_hash(token), user_id=user_id, created=now, seen=now))
         return token
 
+    def renew(self, session_id: int) -> str:
+        """Another token for a session's cookie: the old one is worth nothing any more."""
+        token = new_token()
+        with self._database.writing() as session:
+            renewed = update(WebSessionRow).where(WebSessionRow.id == session_id)
+            session.execute(renewed.values(token_hash=_hash(token)))
+        return token
+
     def find(self, token: str) -> WebSession | None:
         """The session of a cookie's token, or None."""
         now = self._clock()

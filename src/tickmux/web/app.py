@@ -94,6 +94,8 @@ def create_app(
     app = build_app(settings, database, Upstream(broker, simulate, external), expects_proxy=start_proxy)
     if start_proxy:
         start_websocket_proxy(app)
+    if (code := app.extensions[EXTENSION].setup_code) is not None:
+        log.warning("setup code %s: it creates the first user from another machine, or through a proxy", code)
     return app
 
 

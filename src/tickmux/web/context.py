@@ -15,8 +15,9 @@ from tickmux.web.broker_logins import BrokerLogins
 from tickmux.web.browser_cookie import BrowserCookie
 from tickmux.web.errors import ApiError
 from tickmux.web.instrument_downloads import InstrumentDownloads
-from tickmux.web.rate_limit import RateLimit
+from tickmux.web.rate_limit import LoginLimits, RateLimit
 from tickmux.web.session_keys import SessionKeys
+from tickmux.web.setup_code import setup_code
 from tickmux.web.symbol_search import SymbolSearch
 from tickmux.web.telemetry import Telemetry
 from tickmux.websocket_proxy.app_integration import RunningProxy, running_proxy
@@ -58,7 +59,8 @@ class Web:
         self.logins = BrokerLogins(settings, self.broker_sessions)
         self.telemetry = Telemetry()
         self.cookie = BrowserCookie(settings.tickmux_secret)
-        self.login_limit = RateLimit(10, 30.0, "attempts to log in")
+        self.login_limit = LoginLimits()
+        self.key_limit = RateLimit(10, 30.0, "wrong API keys")
         self.broker_limit = RateLimit(10, 30.0, "attempts to log in to a broker")
         self._set_up = False
 
@@ -67,6 +69,11 @@ class Web:
         """Whether there is somebody who can log in; once true, always."""
         self._set_up = self._set_up or self.users.any()
         return self._set_up
+
+    @property
+    def setup_code(self) -> str | None:
+        """What the console shows as long as nobody can log in."""
+        return None if self.set_up else setup_code(self.settings.tickmux_secret)
 
     @property
     def proxy(self) -> RunningProxy | None:
@@ -139,6 +146,8 @@ class Call:
         self.session = session
         self.new_token: str | None = None
         """What the answer puts into the cookie, if anything."""
+        self.known_user: str | None = None
+        """Whose known browser the answer makes this one, if anybody's."""
 
     @property
     def user(self) -> str:

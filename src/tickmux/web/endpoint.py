@@ -83,6 +83,8 @@ def _serve(endpoint: Endpoint, arguments: dict[str, Any]) -> Response:
     response = Response(msgspec.json.encode(answer), endpoint.status, content_type="application/json")
     if call.new_token is not None:
         web.cookie.write(response, call.new_token, secure=request.is_secure)
+    if call.known_user is not None:
+        web.cookie.write_known(response, call.known_user, secure=request.is_secure)
     return response
 
 
@@ -117,6 +119,8 @@ def _fields(error: msgspec.ValidationError) -> dict[str, str]:
 _SPOKEN = {
     ("username", "Expected"): "1 to 64 letters, digits, `.`, `_`, `-` or `@`",
     ("password", "Expected"): "10 to 256 characters",
+    ("new_password", "Expected"): "10 to 256 characters",
+    ("code", "Expected"): "up to 64 characters",
     ("name", "Expected"): "1 to 64 printable characters",
     ("exchange", "Invalid"): "unknown",
     ("q", "Expected"): "1 to 100 characters",

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 
 from tickmux.web.errors import ApiError
 
@@ -47,3 +48,48 @@ class RateLimit:
         """All tries of a key are available again: it has proved itself."""
         with self._lock:
             self._buckets.pop(key, None)
+
+
+class LoginLimits:
+    """Attempts to log in: counted for an address and the name it tries, and for an address with all its names.
+
+    Never for a name alone, since a stranger could lock its owner out. Whoever shares the stranger's address (behind
+    one router, or a proxy that does not say whose requests it passes on) is not locked out either where he has logged
+    in before: such a browser has a slow lane of its own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pairs = RateLimit(10, 30.0, "attempts to log in", clock)
+        self._addresses = RateLimit(40, 10.0, "attempts to log in", clock)
+        self._known = RateLimit(5, 30.0, "attempts to log in", clock)
+
+    def take(self, address: str | None, name: str, known: str | None) -> None:
+        """Counts one attempt; `known` tells the owner's known browsers apart. Raises ApiError (429)."""
+        where = network(address)
+        try:
+            self._addresses.take(where)
+            self._pairs.take(f"{where} {name.lower()}")
+        except ApiError:
+            if known is None:
+                raise
+            self._known.take(known)
+
+    def forget(self, address: str | None, name: str, known: str | None) -> None:
+        """The attempt was a good one."""
+        where = network(address)
+        self._addresses.forget(where)
+        self._pairs.forget(f"{where} {name.lower()}")
+        if known is not None:
+            self._known.forget(known)
+
+
+def network(address: str | None) -> str:
+    """What counts as one address: of IPv6 the /64, since whoever has one address there has them all."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return address or ""
+    if found.version == 4:
+        return str(found)
+    mapped = found.ipv4_mapped
+    return str(mapped) if mapped is not None else str(ip_network((found, 64), strict=False))

@@ -12,6 +12,7 @@ from tickmux.runtime import Runtime
 from tickmux.web.context import Call, Web, this_web
 from tickmux.web.endpoint import Api
 from tickmux.web.errors import ApiError
+from tickmux.web.rate_limit import network
 from tickmux.web.reverse_proxy import from_this_machine
 from tickmux.web.routes_websocket import proxy_url
 from tickmux.web.shapes import FeedHealth, Feeds, Health, ProxyHealth
@@ -74,7 +75,7 @@ def feeds(call: Call) -> Feeds:
 def metrics() -> Response:
     """Prometheus' text format, for this machine or for whoever has a session or an API key."""
     web = this_web()
-    if not (from_this_machine(request) or _may_read(web)):
+    if not (from_this_machine(request, web.settings.web_host) or _may_read(web)):
         raise ApiError(401, "LOGIN_REQUIRED", "log in first, or send an API key: `Authorization: Bearer tmx_…`")
     numbers = current_app.extensions.get(SERVER_NUMBERS, dict)()
     return Response(
@@ -89,10 +90,10 @@ def _may_read(web: Web) -> bool:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return False
-    web.login_limit.take(f"metrics {request.remote_addr}")
+    web.key_limit.take(network(request.remote_addr))
     known = web.api_keys.owner(key.strip()) is not None
     if known:
-        web.login_limit.forget(f"metrics {request.remote_addr}")
+        web.key_limit.forget(network(request.remote_addr))
     return known
 
 

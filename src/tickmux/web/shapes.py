@@ -47,11 +47,19 @@ class SessionAnswer(Answer, kw_only=True):
     csrf_token: str
     version: str
     suggested_username: str | None = None
+    setup_code_required: bool = False
+    """Whether this browser has to give the code that the server's console shows, to create the first user."""
 
 
 class NewUser(Struct):
     username: Username
     password: Password
+    code: Annotated[str, Meta(max_length=64, description="the setup code, where one is asked for")] = ""
+
+
+class NewPassword(Struct):
+    password: Annotated[str, Meta(max_length=256, description="the present one")]
+    new_password: Password
 
 
 class Credential(Struct):
