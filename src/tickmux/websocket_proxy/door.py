@@ -80,12 +80,11 @@ class Door:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if port == 0 and len(self._sockets) > 1:  # the same port on all addresses
-                address = (address[0], self._sockets[0].getsockname()[1], *address[2:])
-            listening.bind(address)
+            listening.bind((address[0], port, *address[2:]))
             listening.listen(_BACKLOG)
+            port = int(listening.getsockname()[1])  # the one that the system chose, on the other addresses too
         self._listen()
-        return int(self._sockets[0].getsockname()[1])
+        return port
 
     def close(self) -> None:
         """Lets nobody in any more."""
