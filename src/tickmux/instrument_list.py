@@ -35,7 +35,7 @@ class ListFormatError(ValueError):
 _UNREADABLE = re.compile(
     r"(bad|no(?! contract)|not in|missing|broken|wrong|neither|too few|option|derivative|id with|contract on) "
 )
-"""How reasons begin that say that a row has not the form which it should have."""
+"""How the reasons begin that say that a row does not have the form which it should have."""
 
 
 class InstrumentList(ABC):

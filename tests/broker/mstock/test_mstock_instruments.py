@@ -293,3 +293,11 @@ def test_200_000_rows_are_read_in_seconds() -> None:
     started = time.process_time()
     assert sum(1 for _ in MStockInstruments().parse(data, "master.json")) == 200_006
     assert time.process_time() - started < 5.0  # about 1 s on an idle machine
+
+
+def test_without_the_page_of_indices_what_it_decides_on_stays_as_it_was() -> None:
+    session = Credentials({"access_token": "t", "api_key": "k"})
+    page, master = MStockInstruments().downloads(session)
+    assert page.optional
+    assert set(page.exchanges) == {"BSE", "BSE_INDEX", "NSE_INDEX"}  # BSE's indices would be shares
+    assert not master.optional

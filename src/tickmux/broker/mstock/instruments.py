@@ -62,7 +62,13 @@ class MStockInstruments(InstrumentList):
         }
         url = f"{self.urls['api']}/openapi/typeb/instruments/OpenAPIScripMaster"
         return [
-            Download(url=self.urls["annexure"], filename=_ANNEXURE, optional=True),
+            # Without the page BSE's indices would be listed as shares: what it decides on stays as it was.
+            Download(
+                url=self.urls["annexure"],
+                filename=_ANNEXURE,
+                exchanges=("NSE_INDEX", "BSE_INDEX", "BSE"),
+                optional=True,
+            ),
             Download(url=url, filename=_MASTER, headers=headers),
         ]
 
