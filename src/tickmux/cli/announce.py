@@ -132,7 +132,7 @@ def _source(upstream: Upstream) -> str:
     if upstream.simulate:
         return f"a made-up exchange behind {upstream.simulate}'s wire protocol, {upstream.rate:g} ticks a second"
     if upstream.external:
-        return "publishers on the bus (OpenAlgo's topics)"
+        return "publishers of your own, in OpenAlgo's form"
     return upstream.broker or "each user's broker session"
 
 

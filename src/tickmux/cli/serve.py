@@ -48,7 +48,9 @@ _Simulate = Annotated[
     str | None,
     typer.Option(metavar="BROKER", callback=_simulated, help="Serve a made-up exchange behind this broker's wire."),
 ]
-_External = Annotated[bool, typer.Option("--external", help="No upstream: ticks come from publishers on the bus.")]
+_External = Annotated[
+    bool, typer.Option("--external", help="Ticks come from publishers of your own, not from a broker.")
+]
 _BrokerName = Annotated[
     str | None,
     typer.Option(metavar="BROKER", callback=_broker, help="Serve this broker; default: each user's last login."),

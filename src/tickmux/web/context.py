@@ -100,7 +100,9 @@ class Web:
             case Upstream(broker=str(name)):
                 return f"Started with --broker {name}: restart without it to choose another source."
             case Upstream(external=True):
-                return "Started with --external: ticks come from publishers on the bus. Restart without it to choose."
+                return (
+                    "Started with --external: ticks come from publishers of your own. Restart without it to choose."
+                )
         if self.settings.feed_process:
             return "FEED_PROCESS is on: `tickmux feed` has the feeds, and says whose. Turn it off to choose here."
         return None
