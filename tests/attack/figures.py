@@ -6,8 +6,10 @@ server. Other attacks add their lines to `FIGURES`.
 
 import logging
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -15,6 +17,9 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 import test_clients_attack as clients  # noqa: E402
 import test_slow_readers as readers  # noqa: E402
+import test_web_attack as web  # noqa: E402
+
+from support.running import served  # noqa: E402
 
 
 async def _long_requests() -> str:
@@ -51,12 +56,22 @@ def _reader(share: float) -> Callable[[], Awaitable[str]]:
     return measure
 
 
+def _page(attack: Callable[..., Awaitable[Any]]) -> Callable[[], Awaitable[str]]:
+    async def measure() -> str:
+        with tempfile.TemporaryDirectory() as home, served(Path(home), "--simulate", "zerodha") as running:
+            return f"{await web.slowest_page(running, attack):.2f} s"
+
+    return measure
+
+
 FIGURES: list[tuple[str, str, Callable[[], Awaitable[str]]]] = [
     ("one request about 9,000 symbols holds the loop", "62 ms a 10,000, 700 ms on a live feed", _long_requests),
     ("four strangers' subscribes: another's ping", "9.1 s", _strangers),
     ("600 unfinished megabytes of strangers are kept", "611 MB (1 MiB each)", _unfinished),
     ("2,500 unread list_subscriptions: another's ping, kept", "13.4 s, 2.3 GB", _unread),
     ("2,000 idle connections", "good clients get 1013", _crowd),
+    ("2,000 idle HTTP connections: the next page", "never (105 are enough)", _page(web.idle)),
+    ("500 unfinished HTTP requests: the next page", "never", _page(web.slow_heads)),
     ("age of prices, read at half the speed", "18.8 s", _reader(0.5)),
     ("age of prices, read at a tenth of the speed", "not measured", _reader(0.1)),
 ]

@@ -70,6 +70,19 @@ async def under_attack(running, attack):
     assert (await health(running))["proxy"]["running"]
 
 
+async def slowest_page(running, attack):
+    """The longest of twenty waits for a page, in seconds, while `attack` has its hands on the server."""
+    held = await attack(running)
+    waits = []
+    for _ in range(20):
+        began = time.monotonic()
+        await health(running)
+        waits.append(time.monotonic() - began)
+    for _, writer in held:
+        writer.transport.abort()
+    return max(waits)
+
+
 async def opened(running, count, words=b""):
     held = []
     for _ in range(count):
