@@ -150,7 +150,7 @@ class Demand:
         except RequestError as error:
             return error
         except Exception:
-            # Of an adapter, for what nobody has thought of: this one fails, and what was granted before it stays.
+            # A defect of an adapter: this instrument fails, and what was granted before it stays.
             reference = secrets.token_hex(4)
             log.exception("%s cannot be granted, reference %s", name, reference)
             return RequestError(ErrorCode.SERVER_ERROR, f"a defect of ours, reference {reference}")

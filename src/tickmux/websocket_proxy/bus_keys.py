@@ -83,7 +83,7 @@ def _pair(path: Path) -> KeyPair:
         public, secret = zmq.curve_keypair()
         text = f'    public-key = "{public.decode()}"\n    secret-key = "{secret.decode()}"\n'
         replace_private(path, _HEADER.format("Keep it secret.") + text)
-    elif stat.S_IMODE(path.stat().st_mode) & 0o077:  # copied about, perhaps: others must not read it
+    elif stat.S_IMODE(path.stat().st_mode) & 0o077:  # it may have been copied with other permissions
         path.chmod(0o600)
     public_key, secret_key = _load(path)
     if secret_key is None:

@@ -21,7 +21,7 @@ class Wakeup:
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.Handle | None = None
         self._loop.add_reader(self._descriptor, look)
-        self.again()  # what has arrived before the registration is told by no edge
+        self.again()  # the descriptor does not signal what arrived before it was registered
 
     def again(self) -> None:
         """Looks once more in the loop's next round; many calls are one."""
