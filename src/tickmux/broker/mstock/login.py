@@ -34,7 +34,7 @@ _VERIFY_TOTP = "/openapi/typeb/session/verifytotp"
 _VERIFY_SMS = "/openapi/typeb/session/token"
 _REFRESH_TOKEN = "refresh_token"  # noqa: S105
 _VERSION = {"X-Mirae-Version": "1"}
-_EXPIRY_HOUR = 3  # IST; the token dies in the night, nobody says when
+_EXPIRY_HOUR = 3  # IST; the token ends in the night, the hour is not documented
 _LABELS = {
     "api_key": "API key",
     "client_code": "client code",

@@ -20,7 +20,7 @@ from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
 
 _PATH = "/accounts/v2/gettoken"
-_EXPIRY_HOUR = 3  # IST; nothing promises more than the trading day
+_EXPIRY_HOUR = 3  # IST; more than the trading day is not documented
 _LONGEST_LIFE = timedelta(days=366)
 
 

@@ -31,7 +31,7 @@ _DIRECT_HEADERS = {
     "x-device-type": "web",
     "X-UserType": "USER",
     "X-SourceID": "WEB",
-    # These must be present, and any plausible text does: nobody's real addresses are given away.
+    # These must be present, and any plausible text does: no real address is sent.
     "X-ClientLocalIP": "127.0.0.1",
     "X-ClientPublicIP": "127.0.0.1",
     "X-MACAddress": "02:00:00:00:00:00",

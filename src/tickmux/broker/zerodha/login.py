@@ -18,7 +18,7 @@ from tickmux.broker.zerodha.streaming.zerodha_adapter import ZerodhaAdapter, bar
 from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
 
-_EXPIRY_HOUR = 6  # IST; the token may live longer, but nothing promises it
+_EXPIRY_HOUR = 6  # IST; the token may be valid longer, which is not documented
 
 
 class _Session(msgspec.Struct):

@@ -24,7 +24,7 @@ LOWEST_RATE, HIGHEST_RATE = 1.0, 50_000.0
 _DAY = 86_400_000
 _IST_OFFSET = 19_800_000
 _SLICE = 0.005
-_LONGEST_SLEEP = 0.05  # a new rate is felt at once
+_LONGEST_SLEEP = 0.05  # a new rate takes effect at once
 _BATCH = 128  # few enough that hardly any security changes twice in a batch
 _CATCH_UP = 0.1
 """Seconds of missed steps that `run` makes up for at most after a delay; the rest never happens."""

@@ -230,7 +230,7 @@ class HsmCodec(FeedCodec):
 
     def _judge_suspects(self, decoded: Decoded) -> None:
         # The plan's limit does not say whom it hit. A subscription that was taken begins with a snapshot, so who
-        # has none a heartbeat later, and no verdict to wait for, is out.
+        # has none a heartbeat later, and no answer to wait for, counts as refused.
         waiting = {wish.instrument for request in self._requests for wish in request}
         out = [
             instrument

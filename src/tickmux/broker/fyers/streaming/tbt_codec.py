@@ -165,7 +165,7 @@ class TbtCodec(FeedCodec):
         return Decoded(event=Event.ACK)
 
     def _refusal(self, words: str) -> Decoded:
-        # An error names no instrument; it is about the latest request, as far as that has not borne fruit.
+        # An error names no instrument; it is about the latest request, unless that one has succeeded.
         refused = [i for i in self._last_request if i in self.kinds and self.wire_key(i) not in self._books]
         return Decoded(event=Event.ERROR, message=words[:200], refused=refused)
 

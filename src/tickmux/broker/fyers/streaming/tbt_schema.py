@@ -13,7 +13,7 @@ __all__ = ["PING", "ParseError", "parse_socket_message"]
 _PACKAGE = "tickmux.fyers"
 
 _SCHEMA = {
-    # `feeds` is a map on paper; declared as the repeated entries that a map is on the wire, it keeps their order.
+    # The documented map `feeds`, declared as the repeated entries that a map is on the wire: that keeps their order.
     "SocketMessage": "1 type int32, 2 feeds FeedEntry[], 3 snapshot bool, 4 msg string, 5 error bool",
     "FeedEntry": "1 key string, 2 value MarketFeed",
     "MarketFeed": (

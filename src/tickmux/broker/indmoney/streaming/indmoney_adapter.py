@@ -66,7 +66,7 @@ class IndmoneyAdapter(BaseBrokerWebSocketAdapter):
         try:
             answer = await http.get(f"{self.urls['api']}/user/profile", headers=headers, timeout=_PROFILE_PATIENCE)
         except httpx.HTTPError:
-            pass  # the socket lives elsewhere and may be well
+            pass  # the socket is on another host and may work
         else:
             if answer.status_code in _REFUSALS:
                 raise _refusal(answer.status_code, answer.content)

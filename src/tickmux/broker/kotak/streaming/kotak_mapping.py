@@ -241,7 +241,7 @@ class KotakCodec(FeedCodec):
             taken_back=without_value(_PRICES, prices) if None in prices else (),
         )
         if level in _DEPTH_LEVELS:
-            # The counts are a promise, the packet's length is what there is; buy rows come first.
+            # The counts may announce more rows than the packet's length holds; buy rows come first.
             present = (length - _PICTURE_SIZE) // _ROW_SIZE
             start = offset + _PICTURE_SIZE
             middle = start + min(buy_rows, present) * _ROW_SIZE

@@ -256,7 +256,7 @@ class MotilalCodec(FeedCodec):
             record = records.get(-key if kind == b"H" else key)
             if record is not None:
                 ticks.append(record.after(read, frame, at, time))
-            elif kind != b"H":  # everybody gets all indices: that most of them are not wanted is no news
+            elif kind != b"H":  # all indices are sent to everybody: those that are not subscribed are not counted
                 decoded.unrouted += 1
         self._rest = frame[end:]
         return decoded

@@ -159,7 +159,7 @@ class MStockCodec(FeedCodec):
         try:
             notice = _decode_notice(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return Decoded(event=Event.ACK)  # the answer to LOGIN, whose wording nobody promises
+            return Decoded(event=Event.ACK)  # the answer to LOGIN, whose wording is not documented
         if notice.kind == "error":
             return self._complaint(notice.data)
         if notice.order_status in ("order", "trade") and notice.order is not None:

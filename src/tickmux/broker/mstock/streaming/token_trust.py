@@ -54,7 +54,7 @@ class TokenTrust:
         if since is None or code in _NETWORK_CODES:
             return None
         if self._clock() - since > LOGIN_PATIENCE:
-            self._doubts = 0  # it was let in, and the market was silent
+            self._doubts = 0  # the connection was accepted, and the market was silent
             return None
         self.doubted()
         return _refused() if self._doubts >= _MOST_DOUBTS else None

@@ -95,7 +95,7 @@ class TradejiniCodec(FeedCodec):
     def change_frames(self, instruments: Sequence[Instrument], old: str, new: str) -> list[Frame]:
         for instrument in instruments if new == "L1" else ():
             record = self._records.get(self.wire_key(instrument), {})
-            for name in _TOTALS.values():  # nobody will tell when they change
+            for name in _TOTALS.values():  # their changes are not reported
                 record.pop(name, None)
         return self._move(instruments, _FEEDS[old], _FEEDS[new])
 
@@ -126,7 +126,7 @@ class TradejiniCodec(FeedCodec):
     def _claim(self, instrument: Instrument) -> None:
         super()._claim(instrument)
         key = self.wire_key(instrument)
-        if self.routes.get(key) is None:  # claimed twice: nobody's
+        if self.routes.get(key) is None:  # claimed twice: routed to neither
             self._records.pop(key, None)
 
     # -- in ------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class TradejiniCodec(FeedCodec):
             decoded.unrouted += 1
             return
         if self.kinds.get(instrument) != "L5":
-            record = record.copy()  # a late packet: nobody will tell when its totals change
+            record = record.copy()  # a late packet: changes of its totals are not reported
         for key, name in _TOTALS.items():
             if key in values:
                 record[name] = counted(values[key])

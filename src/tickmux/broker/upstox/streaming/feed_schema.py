@@ -13,7 +13,7 @@ __all__ = ["ParseError", "parse_feed_response"]
 _PACKAGE = "tickmux.upstox"
 
 _SCHEMA = {
-    # `feeds` is a map on paper; declared as the repeated entries that a map is on the wire, it keeps their order.
+    # The documented map `feeds`, declared as the repeated entries that a map is on the wire: that keeps their order.
     "FeedResponse": "1 type int32, 2 feeds FeedEntry[], 3 currentTs int64, 4 marketInfo MarketInfo",
     "FeedEntry": "1 key string, 2 value Feed",
     "Feed": "1 ltpc LTPC?, 2 fullFeed FullFeed?, 3 firstLevelWithGreeks FirstLevelWithGreeks?, 4 requestMode int32",

@@ -227,7 +227,7 @@ class UpstoxCodec(FeedCodec):
         A refusal may come after later requests; it names its method at most. Asking for too little now and then is
         better than an instrument without any data.
         """
-        if self._account.stated is None:  # frames of nobody's session: there is nobody to ask
+        if self._account.stated is None:  # frames outside a session: there is no server to ask
             return []
         waiting = {key: method for key, method in self._unconfirmed.items() if refused in (None, method)}
         if waiting:
