@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
 import uvloop
 
 from support.feeds import rig
@@ -105,16 +106,31 @@ def test_references_are_counted_so_that_one_clients_leaving_does_not_end_another
     run(main)
 
 
+@pytest.mark.parametrize("broker", ["zerodha", "angel", "mstock", "paytm"])
+def test_quotes_of_derivatives_carry_the_open_interest_where_only_richer_packets_have_it(broker):
+    async def main():
+        async with rig(broker) as feed:
+            (row,) = feed.listed(1, "NFO")
+            (quote,) = await feed.subscribe([row], Mode.QUOTE)
+            await eventually(lambda: "oi" in (feed.bus.payloads.get(quote.topic) or [{}])[-1], "open interest")
+            assert "depth" not in feed.bus.payloads[quote.topic][-1]
+
+    run(main)
+
+
 def test_a_downgrade_forgets_what_only_the_richer_mode_carried():
     async def main():
         async with rig("zerodha") as feed:
-            (row,) = feed.listed(1, "NFO")
+            (row,) = feed.listed(1, "NSE")
             deep = await feed.subscribe([row], Mode.DEPTH)
             quote = await feed.subscribe([row], Mode.QUOTE)
-            await eventually(lambda: "oi" in (feed.bus.payloads.get(quote[0].topic) or [{}])[-1], "open interest")
+            await eventually(
+                lambda: "ltt" in (feed.bus.payloads.get(quote[0].topic) or [{}])[-1],
+                "a trade time",
+            )
             await feed.feed.unsubscribe([deep[0].key])
             await eventually(
-                lambda: "oi" not in feed.bus.payloads[quote[0].topic][-1], "quotes without a stale open interest"
+                lambda: "ltt" not in feed.bus.payloads[quote[0].topic][-1], "quotes without a stale trade time"
             )
 
     run(main)

@@ -228,7 +228,10 @@ class Demand:
     def _apply(self, instrument: Instrument, references: Mapping[Level, int]) -> None:
         """Makes the pool serve the richest level. Raises CapacityExceeded and changes nothing when it cannot."""
         richest = max(references, default=None)
-        streams = self._adapter.streams(instrument, richest.mode, richest.depth) if richest else ()
+        streams: tuple[Stream, ...] = ()
+        if richest:
+            asked = self._adapter.asked_mode(instrument, richest.mode)
+            streams = self._adapter.streams(instrument, asked, richest.depth)
         self._pool.apply(instrument, streams)
         served = self._served.pop(instrument, None)
         if richest is not None:

@@ -153,6 +153,11 @@ class BaseBrokerWebSocketAdapter(ABC):
         one instrument never share a channel.
         """
 
+    def asked_mode(self, instrument: Instrument, mode: Mode) -> Mode:
+        """The mode that a feed asks the broker for when clients want `mode`: a richer one where only its messages
+        carry the open interest and count no more against the broker's limits."""
+        return mode
+
     @abstractmethod
     def codec(self, channel: str) -> FeedCodec:
         """A fresh codec for one connection of `channel`."""

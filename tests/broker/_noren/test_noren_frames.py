@@ -317,14 +317,14 @@ INCOMING = [
         ],
     ),
     Item(
-        "without an exchange a frame counts if its token is subscribed once",
+        "without an exchange a frame is nobody's",
         [
             '{"t":"tk","tk":"54957","lp":"84.20"}',
             '{"t":"tf","e":"","tk":"54957","v":"5"}',
             '{"t":"tk","e":"","tk":"3045","lp":"812.35"}',  # NSE and CDS
             '{"t":"tk","tk":"777","lp":"1.00"}',
         ],
-        [tick("QUOTE", OPTION, ltp=84.2), tick("QUOTE", OPTION, ltp=84.2, volume=5)],
+        [],
     ),
     Item(
         "exchange and token decide together",

@@ -180,13 +180,11 @@ class NorenCodec(FeedCodec):
         return Decoded() if tick is None else Decoded(ticks=[tick])
 
     def _key(self, exchange: object, token: str) -> _Key | None:
-        """Which scrip a frame is about; without an exchange, the one subscribed scrip of this token."""
+        """Which scrip a frame is about; without an exchange it may be any: that only one of this token is subscribed
+        does not say that the frame is about it, since tokens repeat across exchanges (section 5.7)."""
         if isinstance(exchange, str) and exchange.strip() not in _NOTHING:
             return exchange, token
-        if exchange is not None and not isinstance(exchange, str):
-            return None
-        known = [key for key in self._claims if isinstance(key, tuple) and key[1] == token]
-        return known[0] if len(known) == 1 else None
+        return None
 
     def _other(self, message: Mapping[str, Any], kind: str) -> Decoded:
         if kind in _CONNECT_ANSWERS:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from tickmux.broker.angel.streaming.angel_mapping import EXCHANGE_TYPES, TOKEN_LIMIT, AngelCodec
+from tickmux.broker.angel.streaming.angel_mapping import EXCHANGE_TYPES, OI_EXCHANGES, TOKEN_LIMIT, AngelCodec
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
@@ -64,6 +64,10 @@ class AngelAdapter(BaseBrokerWebSocketAdapter):
             backoff=(2.0, 60.0),
         ),
     }
+
+    def asked_mode(self, instrument: Instrument, mode: Mode) -> Mode:
+        # Open interest comes with snap quotes only, which count no more against the limit than quotes.
+        return Mode.DEPTH if mode is Mode.QUOTE and instrument.exchange in OI_EXCHANGES else mode
 
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
         if mode is Mode.DEPTH and depth >= 20 and instrument.exchange == "NSE":

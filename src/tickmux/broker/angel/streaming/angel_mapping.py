@@ -39,7 +39,7 @@ _SIZES = {_LTP: 51, _QUOTE: 123, _SNAP_QUOTE: 379, _DEPTH20: 443}
 _DIVISORS = {1: 100, 2: 100, 3: 100, 4: 100, 5: 100, 13: 10_000_000}
 _NSE_CASH = 1
 _INDEX_EXCHANGES = frozenset({"NSE_INDEX", "BSE_INDEX", "MCX_INDEX"})
-_OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS", "MCX"})
+OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS", "MCX"})
 _TOKEN_SIZE = 25
 
 _read_ltp = struct.Struct("<qq").unpack_from  # exchange time, last price
@@ -208,7 +208,7 @@ def _tradable_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
         upper, lower = _read_circuits(frame, 347)
         tick.mode = Mode.DEPTH
         tick.ltt = _trade_time(traded)
-        tick.oi = count(oi) if instrument.exchange in _OI_EXCHANGES else None
+        tick.oi = count(oi) if instrument.exchange in OI_EXCHANGES else None
         tick.upper_circuit = wide_price(upper, divisor)
         tick.lower_circuit = wide_price(lower, divisor)
         tick.depth = _best_five(frame[147:347], divisor)

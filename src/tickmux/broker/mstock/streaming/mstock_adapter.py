@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from tickmux.broker.mstock.streaming.mstock_mapping import EXCHANGE_TYPES, MStockCodec
+from tickmux.broker.mstock.streaming.mstock_mapping import EXCHANGE_TYPES, OI_EXCHANGES, MStockCodec
 from tickmux.broker.mstock.streaming.token_trust import TokenTrust
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
@@ -47,6 +47,10 @@ class MStockAdapter(BaseBrokerWebSocketAdapter):
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         super().__init__(urls)
         self.trust = TokenTrust(time.monotonic)
+
+    def asked_mode(self, instrument: Instrument, mode: Mode) -> Mode:
+        # Open interest comes with snap quotes only, which count no more than quotes.
+        return Mode.DEPTH if mode is Mode.QUOTE and instrument.exchange in OI_EXCHANGES else mode
 
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
         return (Stream("main", _KINDS[mode]),)

@@ -32,7 +32,7 @@ session may set another one."""
 _LARGEST_DIVISOR = 10**9
 _DEAREST_CURRENCY = 1000
 """Rupees. No currency contract costs as much: a price above it has another scale than the one that is assumed."""
-_OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS"})
+OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS"})
 
 _read_ltp = struct.Struct("<Qq").unpack_from  # exchange time, last price
 _read_quote = struct.Struct("<Q4q2d4q").unpack_from  # ... quantity, average, volume, totals, open, high, low, close
@@ -249,7 +249,7 @@ def _full_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
         upper, lower = _read_circuits(packet, 347)
         tick.mode = Mode.DEPTH
         tick.ltt = _time(traded)
-        tick.oi = count(oi) if instrument.exchange in _OI_EXCHANGES else None
+        tick.oi = count(oi) if instrument.exchange in OI_EXCHANGES else None
         tick.upper_circuit = wide_price(upper, divisor)
         tick.lower_circuit = wide_price(lower, divisor)
         tick.depth = Depth(buy=_side(packet[147:247], divisor), sell=_side(packet[247:347], divisor))

@@ -20,6 +20,7 @@ from tickmux.websocket_proxy.base_adapter import (
 )
 
 _KINDS = {Mode.LTP: "LTP", Mode.QUOTE: "QUOTE", Mode.DEPTH: "FULL"}
+_DERIVATIVES = frozenset({"NFO", "BFO"})
 _BUSY = frozenset({408, 425, 429})
 """Refusals of this moment, not of this token."""
 
@@ -58,6 +59,10 @@ class PaytmAdapter(BaseBrokerWebSocketAdapter):
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         super().__init__(urls)
         self.farewells = Farewells(time.monotonic)
+
+    def asked_mode(self, instrument: Instrument, mode: Mode) -> Mode:
+        # Open interest comes with full packets only, which count no more than others.
+        return Mode.DEPTH if mode is Mode.QUOTE and instrument.exchange in _DERIVATIVES else mode
 
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
         return (Stream("main", _KINDS[mode]),)

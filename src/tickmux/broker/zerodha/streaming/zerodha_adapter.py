@@ -17,6 +17,7 @@ from tickmux.websocket_proxy.base_adapter import (
 )
 
 _KINDS = {Mode.LTP: "ltp", Mode.QUOTE: "quote", Mode.DEPTH: "full"}
+_DERIVATIVES = frozenset({"NFO", "BFO", "CDS", "BCD", "MCX", "NCO"})
 _AUTH_WORDS = ("403", "unauthorized", "tokenexception")
 
 
@@ -55,6 +56,10 @@ class ZerodhaAdapter(BaseBrokerWebSocketAdapter):
         )
     }
     has_orders = False
+
+    def asked_mode(self, instrument: Instrument, mode: Mode) -> Mode:
+        # Open interest comes with full packets only, which count no more against any limit than others.
+        return Mode.DEPTH if mode is Mode.QUOTE and instrument.exchange in _DERIVATIVES else mode
 
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:
         return (Stream("main", _KINDS[mode]),)
