@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 
+from tickmux.broker._login_state import login_state
 from tickmux.config import Settings
 from tickmux.database import BrokerSessions, Database
 
@@ -30,22 +31,32 @@ def stored(home):
 
 
 def redirect_address(process):
-    """Reads what a login says until it names the address that the broker redirects to."""
+    """The address that the broker redirects to, and the state that it brings back, out of what a login says."""
     for line in process.stderr:
+        if found := re.search(r"tickmux_state%3D(\w+)", line):
+            state = found[1]
         if match := re.search(r"redirects to (\S+)", line):
-            return match[1]
+            return match[1], state
     raise AssertionError("the login named no address")
+
+
+def pasted(port, token):
+    """What a browser ends at after a login with `FIELDS`, which had this redirect port."""
+    state = login_state("kite-key", "hunter2", f"http://127.0.0.1:{port}/zerodha/callback")
+    return f"http://x/?request_token={token}&tickmux_state={state}\n"
 
 
 def test_a_login_catches_the_redirect_and_stores_the_session(spawn, kite, stored):
     process = spawn("broker", "login", "zerodha", "--redirect-port", 0)
     process.stdin.write(FIELDS)
     process.stdin.flush()
-    address = redirect_address(process)
+    address, state = redirect_address(process)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/zerodha/callback", address)
     with pytest.raises(urllib.error.HTTPError, match="404"):  # browsers ask for more than they are told to
         urllib.request.urlopen(address.replace("/zerodha/callback", "/favicon.ico"))
-    with urllib.request.urlopen(f"{address}?request_token=rt&action=login&status=success") as page:
+    with urllib.request.urlopen(
+        f"{address}?request_token=rt&action=login&status=success&tickmux_state={state}"
+    ) as page:
         body = page.read().decode()
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "")
@@ -62,7 +73,11 @@ def test_a_login_catches_the_redirect_and_stores_the_session(spawn, kite, stored
 
 def test_a_pasted_address_ends_the_login_too(spawn, kite, stored):
     process = spawn("broker", "login", "zerodha", "--redirect-port", 0, "--user", "alice")
-    process.stdin.write(FIELDS + "what is this?\n" + "https://my.site/cb?request_token=rt&status=success\n")
+    process.stdin.write(FIELDS)
+    process.stdin.flush()
+    _, state = redirect_address(process)
+    address = f"https://my.site/cb?request_token=rt&status=success&tickmux_state={state}"
+    process.stdin.write(f"what is this?\n{address}\n")
     process.stdin.flush()
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -71,26 +86,51 @@ def test_a_pasted_address_ends_the_login_too(spawn, kite, stored):
 
 
 def test_a_second_login_knows_what_stays_the_same(run, kite, stored):
-    run("broker", "login", "zerodha", "--redirect-port", 0, input=FIELDS + "http://x/?request_token=rt\n")
-    result = run("broker", "login", "zerodha", "--redirect-port", 0, input="\nhttp://x/?request_token=rt2\n")
+    port = kite.server_port  # taken, which does not matter to pasted addresses
+    run("broker", "login", "zerodha", "--redirect-port", port, input=FIELDS + pasted(port, "rt"))
+    result = run("broker", "login", "zerodha", "--redirect-port", port, input="\n" + pasted(port, "rt2"))
     assert result.exit_code == 0
     assert "request_token=rt2" in kite.requests[-1][2]
 
 
 def test_a_taken_redirect_port_leaves_the_paste(run, kite):
     port = kite.server_port
-    result = run("broker", "login", "zerodha", "--redirect-port", port, input=FIELDS + "http://x/?request_token=r\n")
+    result = run("broker", "login", "zerodha", "--redirect-port", port, input=FIELDS + pasted(port, "r"))
     assert result.exit_code == 0
     assert f"port {port} is taken" in result.stderr
 
 
 def test_a_refused_login_is_exit_code_4_and_stores_nothing(run, kite, stored):
     kite.answers["/session/token"] = (403, '{"status":"error","error_type":"TokenException","message":"no"}')
-    result = run("broker", "login", "zerodha", "--redirect-port", 0, input=FIELDS + "http://x/?request_token=r\n")
+    port = kite.server_port
+    result = run("broker", "login", "zerodha", "--redirect-port", port, input=FIELDS + pasted(port, "r"))
     assert result.exit_code == 4
     assert result.stderr.splitlines()[-1].startswith("error: ")
     assert "hunter2" not in result.stderr
     assert stored() == (None, {})
+
+
+def test_an_address_of_another_login_buys_no_session(run, kite, stored):
+    result = run("broker", "login", "zerodha", "--redirect-port", 0, input=FIELDS + "http://x/?request_token=r\n")
+    assert result.exit_code == 4
+    assert "belongs to another login" in result.stderr
+    assert (kite.requests, stored()) == ([], (None, {}))
+
+
+def test_the_redirect_address_is_shown_before_there_are_keys(run):
+    result = run("broker", "login", "fyers", "--show-redirect")
+    assert (result.exit_code, result.stdout) == (0, "http://127.0.0.1:5001/fyers/callback\n")
+    assert run("broker", "login", "angel", "--show-redirect").exit_code == 2
+    assert run("broker", "login", "fyers", "--show-redirect", "--redirect-port", 0).exit_code == 2
+
+
+def test_a_name_that_is_not_asked_for_never_becomes_the_value_of_another_field(run):
+    lines = "access_token=c\nmobile=9\nmpin=1\nclient_code=AB123\ntotp=123456\n"
+    result = run("broker", "login", "kotak", input=lines)
+    assert result.exit_code == 2
+    assert "'client_code'" in result.stderr
+    assert "ucc" in result.stderr
+    assert "AB123" not in result.stderr
 
 
 def test_a_login_that_never_comes_ends(run, kite):

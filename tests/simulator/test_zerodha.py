@@ -413,8 +413,8 @@ def test_a_login_with_a_wrong_secret_or_key_is_refused() -> None:
             page = await login.begin(values, "", http)
             assert page is not None
             token = (await http.get(page)).text.partition(": ")[2]
-            callback = {"request_token": token, "status": "success"}
-            with pytest.raises(LoginFailed):
+            callback = {"request_token": token, "status": "success", "tickmux_state": page.rpartition("%3D")[2]}
+            with pytest.raises(LoginFailed, match="API secret"):
                 await login.exchange(values, callback, "", http, datetime.now(UTC))
             assert (await http.get(page.replace(API_KEY, "other"))).status_code == 400
             assert simulator.credentials["access_token"] == "simulated-token-1"

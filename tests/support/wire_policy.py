@@ -1,6 +1,6 @@
 """What raw values mean to us, said once more for tests that compare codecs with the specifications' tables.
 
-Written from the rules of `docs/adding-a-broker.md` (Values), not from the product's code: tables instead of arithmetic.
+Written from the rules of `docs/adding-a-broker.md`, not from the product's code: tables instead of arithmetic.
 """
 
 import math

@@ -1,3 +1,4 @@
+import re
 import threading
 import time
 from urllib.parse import urlsplit
@@ -187,8 +188,9 @@ def test_no_callback_leads_to_another_site(browser):
 
 
 def test_a_refused_redirect_login_is_told_by_the_outcome(browser, kite):
-    browser.post("/api/brokers/zerodha/login", {"values": KITE})
-    back = browser.get("/api/brokers/zerodha/callback?request_token=nonsense&status=success")
+    begun = browser.post("/api/brokers/zerodha/login", {"values": KITE})
+    _, address = through_the_brokers_page(begun.json["url"])
+    back = browser.get(re.sub("request_token=[^&]+", "request_token=nonsense", address))
     assert back.status_code == 303
     outcome = browser.get("/api/brokers/zerodha/login").json
     assert outcome["state"] == "failed"

@@ -2,6 +2,9 @@
 
 import hashlib
 import hmac
+from collections.abc import Mapping
+
+from tickmux.login import LoginFailed
 
 
 def login_state(app: str, secret: str, redirect_uri: str) -> str:
@@ -12,3 +15,9 @@ def login_state(app: str, secret: str, redirect_uri: str) -> str:
 def is_same_login(came_back: str, state: str) -> bool:
     """Whether the browser has brought `state` back."""
     return hmac.compare_digest(came_back.encode(), state.encode())
+
+
+def check_state(broker: str, callback: Mapping[str, str], name: str, state: str) -> None:
+    """Raises LoginFailed where the browser has not brought `state` back as the redirect's parameter `name`."""
+    if not is_same_login(callback.get(name, ""), state):
+        raise LoginFailed(f"the answer from {broker} belongs to another login: start the login again")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 import termios
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ import typer
 from tickmux.cli.outcome import Misused
 from tickmux.login import Field
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+"""What may be meant as a field's name; a token may hold `=` at its end only, and an address holds more than this."""
 _MAX_LINE = 64 * 1024
 _MAX_LINES = 100
 
@@ -38,8 +41,8 @@ def ask(fields: Sequence[Field], remembered: Mapping[str, str], stdin: TextIO) -
 def read(fields: Sequence[Field], remembered: Mapping[str, str], stream: TextIO) -> dict[str, str]:
     """Values from `name=value` lines, up to an empty line, the end, or the last field.
 
-    A line that names no field is the value of the one field that is needed. Raises Misused, whose message never
-    repeats what was read.
+    A line without a name is the value of the one field that is needed. Raises Misused, also for a name that is not
+    asked for; its message never repeats a value that was read.
     """
     names = {field.name for field in fields}
     given: dict[str, str] = {}
@@ -50,6 +53,11 @@ def read(fields: Sequence[Field], remembered: Mapping[str, str], stream: TextIO)
         name, equals, value = line.partition("=")
         if equals and name.strip() in names:
             given[name.strip()] = value.strip()
+        elif equals and value.strip("= ") and _NAME.fullmatch(name.strip()):
+            # It would go to the broker as the value of another field.
+            raise Misused(
+                f"standard input names {name.strip()!r}, which is not asked for: it takes {_listed(fields)}"
+            )
         else:
             alone.append(line)
     if alone:

@@ -15,7 +15,7 @@ import typer
 
 from tickmux.cli.answers import answer, ask, own_stdin
 from tickmux.cli.console import JsonOption, UserOption, iso, ist, note, opened, print_json, print_table
-from tickmux.cli.outcome import EXIT_CODES, Failed, NotFound, Refused
+from tickmux.cli.outcome import EXIT_CODES, Failed, Misused, NotFound, Refused
 from tickmux.cli.redirect import LOOPBACK, RedirectCatcher
 from tickmux.codec import Credentials
 from tickmux.database import BrokerSessions, SessionInfo
@@ -38,6 +38,9 @@ def login(
     ] = 5001,
     browser: Annotated[bool, typer.Option(help="Open the login page, where there is a desktop.")] = True,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the login in the browser.")] = 300.0,
+    show_redirect: Annotated[
+        bool, typer.Option("--show-redirect", help="Print the address to register with the broker, and do no more.")
+    ] = False,
 ) -> None:
     """Log in to a broker and keep the session, encrypted. A running server goes on with it at once.
 
@@ -54,9 +57,18 @@ def login(
 
         tickmux broker login zerodha
 
+        tickmux broker login zerodha --show-redirect
+
         tickmux broker login zerodha --redirect-port 8000 --no-browser
     """
     flow_class = load_broker(name).login
+    if show_redirect:
+        if flow_class.kind is not LoginKind.REDIRECT:
+            raise Misused(f"{name} logs in without a browser: it needs no redirect address")
+        if not redirect_port:
+            raise Misused("port 0 is another one at every login: an address to register has a port of its own")
+        print(_redirect_uri(redirect_port, name))  # the answer, not a note
+        return
     with opened(user) as (settings, database):
         sessions = BrokerSessions(database, settings.tickmux_secret)
         owner = settings.tickmux_user
@@ -185,7 +197,7 @@ async def _log_in(flow: LoginFlow, name: str, values: dict[str, str], terminal: 
                 await catcher.listen()
             except OSError:
                 note(f"port {terminal.port} is taken: paste the address that the browser ends at")
-            redirect_uri = f"http://{LOOPBACK}:{catcher.port}/{name}/callback"
+            redirect_uri = _redirect_uri(catcher.port, name)
             page = await flow.begin(values, redirect_uri, http)
             if page is None:
                 return await _exchange(flow, values, {}, redirect_uri, http, terminal.asked)
@@ -232,6 +244,10 @@ async def _browse(page: str, redirect_uri: str, catcher: RedirectCatcher, termin
         return await catcher.wait(terminal.timeout)
     except TimeoutError:
         raise Refused(f"no login came within {terminal.timeout:g} seconds: start again") from None
+
+
+def _redirect_uri(port: int, name: str) -> str:
+    return f"http://{LOOPBACK}:{port}/{name}/callback"
 
 
 def _remembered(fields: Sequence[Field], values: Mapping[str, str]) -> dict[str, str]:

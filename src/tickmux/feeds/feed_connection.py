@@ -234,7 +234,8 @@ class FeedConnection:
             endpoint = await adapter.endpoint(self.channel_name, credentials, self.host.http)
             return endpoint, await self._connect(endpoint, session.on_message, session.on_alive)
         except HandshakeRefused as error:
-            raise adapter.handshake_failure(error.status, error.reason, error.headers, error.body) from None
+            failure = adapter.handshake_failure(error.status, error.reason, error.headers, error.body)
+            raise adapter.channel_failure(self.channel_name, error.status, failure) from None
         except httpx.HTTPError as error:
             raise Unavailable(f"REST: {type(error).__name__}") from None
 

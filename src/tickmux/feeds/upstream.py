@@ -12,7 +12,7 @@ import msgspec
 import picows
 from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
-from tickmux import owned_task
+from tickmux import __version__, owned_task
 from tickmux.codec import BinaryText
 from tickmux.websocket_proxy.base_adapter import Endpoint, Unavailable
 from tickmux.websocket_proxy.lost_socket import is_lost
@@ -209,7 +209,7 @@ async def _connect(endpoint: Endpoint, on_message: OnMessage, on_alive: OnAlive,
             await picows.ws_connect(
                 lambda: link,
                 endpoint.url,
-                extra_headers=dict(endpoint.headers),
+                extra_headers={"User-Agent": f"tickmux/{__version__}", **endpoint.headers},
                 websocket_handshake_timeout=timeout,
                 max_frame_size=MAX_MESSAGE_BYTES,
                 max_redirects=0,

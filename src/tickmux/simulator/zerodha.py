@@ -8,6 +8,7 @@ import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -155,6 +156,7 @@ class ZerodhaSimulator(BrokerSimulator):
         if not self.redirect_url:
             return Response(200, f"request_token: {token}".encode(), {"Content-Type": "text/plain"})
         answer = {"action": "login", "type": "login", "status": "success", "request_token": token}
+        answer |= dict(parse_qsl(request.query.get("redirect_params", "")))
         return Response.redirect(self.redirect_url, answer)
 
     def _exchange_token(self, request: Request) -> Response:

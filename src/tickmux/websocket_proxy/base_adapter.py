@@ -196,6 +196,10 @@ class BaseBrokerWebSocketAdapter(ABC):
             return refused(f"{self.display_name} refused the connection", status, body)
         return Unavailable(f"HTTP {status} {reason}".rstrip(), retry_after=60.0 if status == 429 else 0.0)
 
+    def channel_failure(self, channel: str, status: int, failure: Exception) -> Exception:
+        """What `failure` (of `handshake_failure`) means on this channel: a refusal need not concern the token."""
+        return failure
+
     def close_failure(self, code: int, reason: str) -> Exception | None:
         """What a close frame of the server means: AuthRejected, Unavailable, or None for a plain disconnect."""
         return None

@@ -356,7 +356,7 @@ OUTGOING = [
         for channel, base in (
             ("main", "wss://api-feed.dhan.co?version=2&"),
             ("depth20", "wss://depth-api-feed.dhan.co/twentydepth?"),
-            ("depth200", "wss://full-depth-api.dhan.co/twohundreddepth?"),
+            ("depth200", "wss://full-depth-api.dhan.co/?"),
         )
     ),
     Call("3: leaving a depth socket", {"op": "disconnect"}, [{"RequestCode": 12}], "", "depth20"),

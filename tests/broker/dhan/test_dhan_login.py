@@ -14,6 +14,7 @@ from support.web_token import jwt
 from tickmux.broker.dhan import BROKER
 from tickmux.broker.dhan.login import DhanLogin
 from tickmux.broker.dhan.streaming.dhan_adapter import DhanAdapter
+from tickmux.broker.dhan.streaming.standing import Standing
 from tickmux.codec import Credentials, Event
 from tickmux.login import IST, LoginFailed
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable
@@ -239,7 +240,7 @@ def endpoint_of(adapter: DhanAdapter, channel: str = "main", client_id: str = "1
         ("depth20", "wss://depth-api-feed.dhan.co/twentydepth?token=e.y%2B%2F%3D&clientId=1100000001&authType=2"),
         (
             "depth200",
-            "wss://full-depth-api.dhan.co/twohundreddepth?token=e.y%2B%2F%3D&clientId=1100000001&authType=2",
+            "wss://full-depth-api.dhan.co/?token=e.y%2B%2F%3D&clientId=1100000001&authType=2",
         ),
     ],
 )
@@ -250,9 +251,23 @@ def test_the_query_authorizes(channel: str, url: str) -> None:
 
 def test_the_200_level_socket_is_looked_for_at_both_of_its_addresses() -> None:
     adapter = DhanAdapter()
-    for path in ("/twohundreddepth", "/", "/twohundreddepth"):
+    for path, status in (("/", 404), ("/twohundreddepth", 403), ("/", 404), ("/twohundreddepth", 404)):
         assert urlsplit(endpoint_of(adapter, "depth200")).path == path
-        assert isinstance(adapter.handshake_failure(404, "", {}, b""), Unavailable)
+        assert adapter.channel_failure("depth200", status, failure := Exception()) is failure
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_refusal_of_the_200_level_socket_is_no_dead_token_while_others_live(status: int) -> None:
+    adapter = DhanAdapter()
+    clock = Clock()
+    adapter.standing = Standing(clock)
+    refusal = adapter.handshake_failure(status, "", {}, b"")
+    assert adapter.channel_failure("depth200", status, refusal) is refusal, "nothing says that the token is good"
+    adapter.codec("main").heartbeat_frames()
+    assert isinstance(adapter.channel_failure("depth200", status, refusal), Unavailable)
+    assert adapter.channel_failure("main", status, refusal) is refusal
+    clock.now += 60
+    assert adapter.channel_failure("depth200", status, refusal) is refusal
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])

@@ -10,7 +10,7 @@ import httpx
 import pyotp
 import pytest
 
-from support.rest_server import RestServer, serving, url_of_nobody
+from support.rest_server import Asked, RestServer, serving, url_of_nobody
 from tickmux.broker.motilal import BROKER
 from tickmux.broker.motilal.login import MotilalLogin
 from tickmux.broker.motilal.streaming.motilal_adapter import MotilalAdapter
@@ -250,3 +250,18 @@ def test_three_early_closes_in_a_row_are_a_refusal() -> None:
         codec.open_frames(Credentials(SESSION))
         codec.decode(b"x")
         assert adapter.close_failure(1000, "") is None
+
+
+class OldMotilal(RestServer):
+    """Knows the address of the SDKs of 2024 only."""
+
+    def answer(self, asked: Asked) -> tuple[int, object]:
+        return (200, ACCEPTED) if asked.target.startswith("/rest/login/v4/") else (404, {})
+
+
+def test_where_the_present_address_is_gone_the_older_one_is_asked() -> None:
+    with serving(OldMotilal()) as motilal:
+        assert log_in(motilal.url).values == SESSION
+    assert [asked.target for asked in motilal.requests] == [
+        "/rest/login/v7/authdirectapi", "/rest/login/v4/authdirectapi",
+    ]  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 
 from support.rest_server import RestServer, serving, url_of_nobody
 from support.web_token import jwt
+from tickmux.broker._login_state import login_state
 from tickmux.broker.paytm.login import PaytmLogin
 from tickmux.codec import Credentials
 from tickmux.login import IST, LoginFailed
@@ -17,7 +18,7 @@ from tickmux.login import IST, LoginFailed
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=IST)
 NIGHT = datetime(2026, 11, 24, 3, 0, tzinfo=IST).timestamp()
 VALUES = {"api_key": "apikey12", "api_secret": "top secret"}
-CALLBACK = {"success": "true", "requestToken": "request-1", "state": "tickmux"}
+CALLBACK = {"success": "true", "requestToken": "request-1", "state": login_state("apikey12", "top secret", "")}
 TOKENS = {"access_token": "acc-9", "public_access_token": "pub", "read_access_token": "read"}
 
 
@@ -51,7 +52,7 @@ def test_the_browser_opens_the_login_page_with_the_key() -> None:
 
 @pytest.mark.parametrize("name", ["requestToken", "request_token"])
 def test_the_request_token_buys_the_feeds_token(paytm: RestServer, name: str) -> None:
-    session = exchange(paytm.url, callback={name: " request-1 "})
+    session = exchange(paytm.url, callback={name: " request-1 ", "state": CALLBACK["state"]})
     assert (session.values, session.expires_at) == ({"public_access_token": "pub"}, NIGHT)
     ((method, path, headers, body),) = paytm.requests
     assert (method, path, headers["Content-Type"]) == ("POST", "/accounts/v2/gettoken", "application/json")

@@ -13,6 +13,7 @@ from broker import vector_cases
 from simulator.wire_client import WireClient
 from support import vector_market
 from support.simulators import MORNING, running
+from tickmux.broker._login_state import login_state
 from tickmux.broker.paytm import BROKER
 from tickmux.broker.paytm.streaming.farewells import Farewells
 from tickmux.broker.paytm.streaming.paytm_mapping import PaytmCodec
@@ -221,13 +222,17 @@ def test_a_login_through_the_browser_opens_the_feed_and_wrong_values_do_not(
                 return dict(httpx.URL(answer.headers["location"]).params)
 
             callback = await browse()
-            assert callback["state"] == "tickmux"
+            assert callback["state"] == login_state(API_KEY, API_SECRET, redirect_url)
             session = await login.exchange(values, callback, redirect_url, http, datetime.now(UTC))
             assert session.values == simulator.credentials.values
             await call(simulator, session)
             for wrong in ({"api_key": "x"}, {"api_secret": "x"}):
-                with pytest.raises(LoginFailed):
-                    await login.exchange(values | wrong, await browse(), redirect_url, http, datetime.now(UTC))
+                tried = values | wrong
+                answered = await browse() | {
+                    "state": login_state(tried["api_key"], tried["api_secret"], redirect_url)
+                }
+                with pytest.raises(LoginFailed, match="check"):
+                    await login.exchange(tried, answered, redirect_url, http, datetime.now(UTC))
             with pytest.raises(LoginFailed):  # a request token is good for one use
                 await login.exchange(values, callback, redirect_url, http, datetime.now(UTC))
             await call(simulator, session)

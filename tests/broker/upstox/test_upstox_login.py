@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from support.web_token import jwt
+from tickmux.broker._login_state import login_state
 from tickmux.broker.upstox.login import UpstoxLogin
 from tickmux.codec import Credentials
 from tickmux.login import IST, LoginFailed, LoginKind
@@ -18,6 +19,7 @@ NOW = datetime(2025, 8, 18, 20, 0, tzinfo=IST)
 HALF_PAST_THREE = datetime(2025, 8, 18, 22, 0, tzinfo=UTC).timestamp()
 KEYS = {"api_key": "k3y", "api_secret": "s3cret"}
 REDIRECT = "http://127.0.0.1:5001/upstox/callback"
+STATE = login_state(KEYS["api_key"], KEYS["api_secret"], REDIRECT)
 ACCEPTED = Response.json(
     {
         "email": "x", "exchanges": ["NSE"], "broker": "UPSTOX", "user_id": "AB1234", "user_name": "Name",
@@ -41,7 +43,7 @@ def exchange(
         try:
             login = UpstoxLogin({"token": f"http://127.0.0.1:{server.port}/v2/login/authorization/token"})
             async with httpx.AsyncClient(trust_env=False) as http:
-                return await login.exchange(values, callback, REDIRECT, http, NOW)
+                return await login.exchange(values, {"state": STATE, **callback}, REDIRECT, http, NOW)
         finally:
             await server.stop()
 
@@ -59,12 +61,23 @@ def begin(values: dict[str, str]) -> str | None:
 def test_the_browser_is_sent_to_the_login_dialog_with_key_and_redirect() -> None:
     page = urlsplit(begin({"api_key": "a&b", "api_secret": "s3cret"}) or "")
     assert f"{page.scheme}://{page.netloc}{page.path}" == "https://api.upstox.com/v2/login/authorization/dialog"
-    assert parse_qs(page.query) == {"response_type": ["code"], "client_id": ["a&b"], "redirect_uri": [REDIRECT]}
+    assert parse_qs(page.query) == {
+        "response_type": ["code"],
+        "client_id": ["a&b"],
+        "redirect_uri": [REDIRECT],
+        "state": [login_state("a&b", "s3cret", REDIRECT)],
+    }
+
+
+def test_an_answer_of_another_login_is_refused() -> None:
+    for state in ("", "another"):
+        with pytest.raises(LoginFailed, match="another login"):
+            exchange(ACCEPTED, {"code": "once", "state": state})
     assert UpstoxLogin.kind is LoginKind.REDIRECT
 
 
 def test_a_code_is_exchanged_for_a_session_until_half_past_three() -> None:
-    session, (request,) = exchange(ACCEPTED, {"code": "once", "state": ""})
+    session, (request,) = exchange(ACCEPTED, {"code": "once"})
     assert session.values == {"api_key": "k3y", "access_token": "fresh", "user_id": "AB1234"}
     assert session.expires_at == HALF_PAST_THREE
     assert (request.method, request.path) == ("POST", "/v2/login/authorization/token")
@@ -137,7 +150,7 @@ def test_an_unreachable_broker_is_said_so() -> None:
 
     async def run() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as http:
-            await UpstoxLogin().exchange(KEYS, {"code": "once"}, REDIRECT, http, NOW)
+            await UpstoxLogin().exchange(KEYS, {"code": "once", "state": STATE}, REDIRECT, http, NOW)
 
     with pytest.raises(LoginFailed, match="check the network"):
         asyncio.run(run())

@@ -16,6 +16,7 @@ from simulator.wire_client import WireClient
 from support.feeds import rig
 from support.simulated_market import AFTERNOON, TickingClock
 from support.simulators import running
+from tickmux.broker._login_state import login_state
 from tickmux.broker.upstox import BROKER
 from tickmux.broker.upstox.streaming.upstox_adapter import UpstoxAdapter
 from tickmux.broker.upstox.streaming.upstox_mapping import Account, UpstoxCodec
@@ -413,11 +414,13 @@ def test_a_wrong_login_is_refused_and_uses_the_code_up(change: dict[str, str], r
     async def body(simulator: UpstoxSimulator, http: httpx.AsyncClient) -> None:
         login = BROKER.login(simulator.urls)
         values = {"api_key": API_KEY, "api_secret": API_SECRET}
-        callback = {"code": simulator.new_login_code("http://127.0.0.1:1/")}
-        with pytest.raises(LoginFailed, match=words):
-            await login.exchange(values | change, callback, redirect, http, NOW)
-        with pytest.raises(LoginFailed, match="one use only"):
-            await login.exchange(values, callback, "http://127.0.0.1:1/", http, NOW)
+        code = simulator.new_login_code("http://127.0.0.1:1/")
+        for tried, address, said in (
+            (values | change, redirect, words), (values, "http://127.0.0.1:1/", "one use only"),
+        ):  # fmt: skip
+            callback = {"code": code, "state": login_state(API_KEY, tried["api_secret"], address)}
+            with pytest.raises(LoginFailed, match=said):
+                await login.exchange(tried, callback, address, http, NOW)
 
     against(body)
 

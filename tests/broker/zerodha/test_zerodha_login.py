@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from support.rest_server import RestServer, serving, url_of_nobody
+from tickmux.broker._login_state import login_state
 from tickmux.broker.zerodha import BROKER
 from tickmux.broker.zerodha.login import ZerodhaLogin
 from tickmux.codec import Credentials
@@ -19,6 +20,8 @@ from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable
 NOW = datetime(2025, 8, 18, 14, 30, tzinfo=IST)
 SIX_NEXT_MORNING = datetime(2025, 8, 19, 0, 30, tzinfo=UTC).timestamp()
 KEYS = {"api_key": "kitekey", "api_secret": "s3cret"}
+REDIRECT = "http://127.0.0.1:5000/"
+STATE = login_state("kitekey", "s3cret", REDIRECT)
 ACCEPTED = {"status": "success", "data": {"access_token": "fresh", "user_id": "AB1234", "login_time": "2025-08-18"}}
 
 
@@ -31,7 +34,8 @@ def kite() -> Iterator[RestServer]:
 def exchange(url: str, callback: dict[str, str], values: dict[str, str] = KEYS) -> Credentials:
     async def run() -> Credentials:
         async with httpx.AsyncClient(trust_env=False) as http:
-            return await ZerodhaLogin({"api": url}).exchange(values, callback, "http://127.0.0.1:5000/", http, NOW)
+            login = ZerodhaLogin({"api": url})
+            return await login.exchange(values, {"tickmux_state": STATE, **callback}, REDIRECT, http, NOW)
 
     return asyncio.run(run())
 
@@ -39,14 +43,24 @@ def exchange(url: str, callback: dict[str, str], values: dict[str, str] = KEYS) 
 def begin(values: dict[str, str]) -> str | None:
     async def run() -> str | None:
         async with httpx.AsyncClient(trust_env=False) as http:
-            return await ZerodhaLogin().begin(values, "http://127.0.0.1:5000/", http)
+            return await ZerodhaLogin().begin(values, REDIRECT, http)
 
     return asyncio.run(run())
 
 
-def test_the_browser_is_sent_to_kites_login_page_with_the_key_alone() -> None:
+def test_the_browser_is_sent_to_kites_login_page_with_the_key_and_a_state_that_comes_back() -> None:
     page = begin({"api_key": "a&b", "api_secret": "s3cret"})
-    assert page == "https://kite.zerodha.com/connect/login?v=3&api_key=a%26b"
+    state = login_state("a&b", "s3cret", REDIRECT)
+    assert page == (
+        f"https://kite.zerodha.com/connect/login?v=3&api_key=a%26b&redirect_params=tickmux_state%3D{state}"
+    )
+
+
+@pytest.mark.parametrize("state", ["", "another", login_state("kitekey", "other", REDIRECT)])
+def test_an_answer_of_another_login_asks_nobody(kite: RestServer, state: str) -> None:
+    with pytest.raises(LoginFailed, match="another login"):
+        exchange(kite.url, {"request_token": "once", "status": "success", "tickmux_state": state})
+    assert kite.requests == []
 
 
 def test_a_request_token_is_exchanged_with_a_checksum_for_a_session_until_six(kite: RestServer) -> None:

@@ -32,7 +32,8 @@ from tickmux.codec import Credentials
 from tickmux.login import AnswerWanted, Field, LoginFailed, LoginFlow, LoginKind, next_ist
 
 _BROKER = "Motilal Oswal"
-_LOGIN_PATH = "/rest/login/v7/authdirectapi"
+_LOGIN_PATHS = ("/rest/login/v7/authdirectapi", "/rest/login/v4/authdirectapi")
+"""The present one, and that of the SDKs of 2024 with the same body, where the first is not there (HTTP 404)."""
 _CONFIRM_PATH = "/rest/login/v5/verifyotp"
 _UNCONFIRMED = "unconfirmed_token"
 _BIRTH_DATE = re.compile(r"(\d{2})[-/.](\d{2})[-/.](\d{4})", re.ASCII)
@@ -108,7 +109,10 @@ class MotilalLogin(LoginFlow):
         }
         if has_totp(values):
             body["totp"] = one_time_code(values, now)
-        response = await self._ask(http, _LOGIN_PATH, body, known)
+        for path in _LOGIN_PATHS:
+            response = await self._ask(http, path, body, known)
+            if response.status_code != httpx.codes.NOT_FOUND:
+                break
         answer = read_answer(response, _Answer)
         if not _is_accepted(response, answer):
             secrets = (password, body["password"], body["2FA"], body.get("totp", ""), *list(known.values())[1:])

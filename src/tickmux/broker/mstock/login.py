@@ -101,7 +101,8 @@ class MStockLogin(LoginFlow):
         else:
             password = needed(values, "password", _LABELS["password"])
             code = one_time_code(values, now) if has_totp(values) else ""
-            body = {"clientcode": client_code, "password": password, "totp": code, "state": ""}
+            # The code goes to the second step alone: a code of one use would be spent on the first.
+            body = {"clientcode": client_code, "password": password, "totp": "", "state": ""}
             opened = await self._ask(http, _LOGIN, body, _VERSION)
             refresh, proof = _text(opened.refresh) or _text(opened.jwt), {"totp": code}
             if not refresh:

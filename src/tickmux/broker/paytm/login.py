@@ -13,6 +13,7 @@ import msgspec
 
 from tickmux.broker._jwt import stated_end
 from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_state import check_state, login_state
 from tickmux.broker._login_values import header_word, needed
 from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.paytm.streaming.paytm_adapter import PaytmAdapter
@@ -52,7 +53,9 @@ class PaytmLogin(LoginFlow):
     default_urls = PaytmAdapter.default_urls
 
     async def begin(self, values: Mapping[str, str], redirect_uri: str, http: httpx.AsyncClient) -> str | None:
-        query = urlencode({"apiKey": needed(values, "api_key"), "state": "tickmux"}, quote_via=quote, safe="")
+        query = urlencode(
+            {"apiKey": needed(values, "api_key"), "state": _state(values, redirect_uri)}, quote_via=quote, safe=""
+        )
         return f"{self.urls['login']}?{query}"
 
     async def exchange(
@@ -67,6 +70,7 @@ class PaytmLogin(LoginFlow):
         request_token = (callback.get("requestToken") or callback.get("request_token") or "").strip()
         if not request_token:
             raise LoginFailed("Paytm Money did not confirm the login in the browser: start the login again")
+        check_state("Paytm Money", callback, "state", _state(values, redirect_uri))
         body = {"api_key": api_key, "api_secret_key": secret, "request_token": request_token}
         response = await ask(http, "Paytm Money", "POST", f"{self.urls['api']}{_PATH}", json=body)
         return self.from_token({"public_access_token": _public_token(response)}, now)
@@ -79,6 +83,10 @@ class PaytmLogin(LoginFlow):
         if not 0 < expires <= (now + _LONGEST_LIFE).timestamp():
             expires = next_ist(_EXPIRY_HOUR, 0, now)
         return Credentials({"public_access_token": token}, expires)
+
+
+def _state(values: Mapping[str, str], redirect_uri: str) -> str:
+    return login_state(needed(values, "api_key"), needed(values, "api_secret"), redirect_uri)
 
 
 def _public_token(response: httpx.Response) -> str:

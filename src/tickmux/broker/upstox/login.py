@@ -12,6 +12,7 @@ import httpx
 
 from tickmux.broker._jwt import stated_end
 from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_state import check_state, login_state
 from tickmux.broker._login_values import is_header_word, needed, without_bearer
 from tickmux.broker._rest_answers import read_object
 from tickmux.broker.upstox.errors import error_codes
@@ -68,7 +69,12 @@ class UpstoxLogin(LoginFlow):
     }
 
     async def begin(self, values: Mapping[str, str], redirect_uri: str, http: httpx.AsyncClient) -> str | None:
-        query = {"response_type": "code", "client_id": needed(values, "api_key"), "redirect_uri": redirect_uri}
+        query = {
+            "response_type": "code",
+            "client_id": needed(values, "api_key"),
+            "redirect_uri": redirect_uri,
+            "state": _state(values, redirect_uri),
+        }
         return f"{self.urls['login']}?{urlencode(query, quote_via=quote, safe='')}"
 
     async def exchange(
@@ -84,6 +90,7 @@ class UpstoxLogin(LoginFlow):
         code = callback.get("code", "").strip()
         if not code:
             raise LoginFailed("Upstox did not confirm the login in the browser: start the login again")
+        check_state("Upstox", callback, "state", _state(values, redirect_uri))
         form = {
             "code": code,
             "client_id": api_key,
@@ -116,6 +123,10 @@ class UpstoxLogin(LoginFlow):
             ended = datetime.fromtimestamp(expires_at, IST)
             raise LoginFailed(f"this token ended on {ended:%d %b %Y at %H:%M} IST: log in again, or make a new one")
         return Credentials({"access_token": token, **_plus(values)}, expires_at)
+
+
+def _state(values: Mapping[str, str], redirect_uri: str) -> str:
+    return login_state(needed(values, "api_key"), needed(values, "api_secret"), redirect_uri)
 
 
 def _plus(values: Mapping[str, str]) -> dict[str, str]:

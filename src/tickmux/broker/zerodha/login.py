@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from tickmux.broker._login_http import ask, trouble
+from tickmux.broker._login_state import check_state, login_state
 from tickmux.broker._login_values import needed
 from tickmux.broker._rest_answers import read_answer
 from tickmux.broker.zerodha.streaming.zerodha_adapter import ZerodhaAdapter, bare_token
@@ -19,6 +20,9 @@ from tickmux.codec import Credentials
 from tickmux.login import Field, LoginFailed, LoginFlow, LoginKind, next_ist
 
 _EXPIRY_HOUR = 6  # IST; the token may be valid longer, which is not documented
+
+
+_STATE = "tickmux_state"
 
 
 class _Session(msgspec.Struct):
@@ -50,7 +54,13 @@ class ZerodhaLogin(LoginFlow):
     default_urls = ZerodhaAdapter.default_urls
 
     async def begin(self, values: Mapping[str, str], redirect_uri: str, http: httpx.AsyncClient) -> str | None:
-        return f"{self.urls['login']}?{urlencode({'v': '3', 'api_key': needed(values, 'api_key')}, quote_via=quote)}"
+        # What stands in `redirect_params` comes back as parameters of the redirect.
+        query = {
+            "v": "3",
+            "api_key": needed(values, "api_key"),
+            "redirect_params": urlencode({_STATE: _state(values, redirect_uri)}),
+        }
+        return f"{self.urls['login']}?{urlencode(query, quote_via=quote)}"
 
     async def exchange(
         self,
@@ -64,6 +74,7 @@ class ZerodhaLogin(LoginFlow):
         request_token = callback.get("request_token", "").strip()
         if not request_token or callback.get("status", "success") != "success":
             raise LoginFailed("Zerodha did not confirm the login in the browser: start the login again")
+        check_state("Zerodha", callback, _STATE, _state(values, redirect_uri))
         form = {
             "api_key": api_key,
             "request_token": request_token,
@@ -87,6 +98,10 @@ class ZerodhaLogin(LoginFlow):
         if not token or any(char.isspace() for char in token):
             raise LoginFailed("this is no access token: copy it again, without spaces, or log in with the browser")
         return Credentials({"api_key": api_key, "access_token": token}, next_ist(_EXPIRY_HOUR, 0, now))
+
+
+def _state(values: Mapping[str, str], redirect_uri: str) -> str:
+    return login_state(needed(values, "api_key"), needed(values, "api_secret"), redirect_uri)
 
 
 def _session(response: httpx.Response) -> _Session:

@@ -113,6 +113,7 @@ class DepthCodec(DhanCodec):
 
     def heartbeat_frames(self) -> list[Frame]:
         """Nothing is sent, but time passes: one heartbeat is five seconds."""
+        self._standing.goes_on()
         self._left = {key: (beats + 1, each) for key, (beats, each) in self._left.items() if beats < 4}
         return []
 

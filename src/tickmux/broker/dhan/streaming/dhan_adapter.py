@@ -13,10 +13,12 @@ from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.base_adapter import (
+    AuthRejected,
     BaseBrokerWebSocketAdapter,
     Channel,
     Endpoint,
     Stream,
+    Unavailable,
     refused,
 )
 
@@ -45,8 +47,8 @@ class DhanAdapter(BaseBrokerWebSocketAdapter):
     default_urls = {
         "main": "wss://api-feed.dhan.co",
         "depth20": "wss://depth-api-feed.dhan.co/twentydepth",
-        "depth200": "wss://full-depth-api.dhan.co/twohundreddepth",
-        "depth200_other": "wss://full-depth-api.dhan.co/",
+        "depth200": "wss://full-depth-api.dhan.co/",
+        "depth200_other": "wss://full-depth-api.dhan.co/twohundreddepth",
         "auth": "https://auth.dhan.co",
         "instruments": "https://images.dhan.co/api-data/api-scrip-master.csv",
     }
@@ -121,6 +123,13 @@ class DhanAdapter(BaseBrokerWebSocketAdapter):
             return refused("Dhan refused the connection", status, body)
         if status == 429:
             return self.standing.blocked()
-        if status == 404:  # only the 200-level socket is known to have moved (section 3)
-            self._depth200 = "depth200_other" if self._depth200 == "depth200" else "depth200"
         return super().handshake_failure(status, reason, headers, body)
+
+    def channel_failure(self, channel: str, status: int, failure: Exception) -> Exception:
+        if channel != "depth200" or status not in (400, 401, 403, 404):
+            return failure
+        # The 200-level socket has moved, and old and new SDKs disagree on its address (section 3).
+        self._depth200 = "depth200_other" if self._depth200 == "depth200" else "depth200"
+        if isinstance(failure, AuthRejected) and self.standing.is_good():
+            return Unavailable(f"Dhan refused the 200-level socket (HTTP {status}), while others go on")
+        return failure

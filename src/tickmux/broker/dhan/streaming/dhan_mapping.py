@@ -210,6 +210,7 @@ class MainFeedCodec(DhanCodec):
 
     def heartbeat_frames(self) -> list[Frame]:
         """Nothing is sent to keep the session alive, but time passes, and deep books begin and end."""
+        self._standing.goes_on()
         flowing = self._standing.deep_books
         helpless, relieved = [], []
         for key, beats in self._bookless.items():

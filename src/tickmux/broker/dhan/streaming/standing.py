@@ -12,6 +12,8 @@ CROWDED_WAIT = 60.0
 BLOCKED_WAIT = 300.0
 """Seconds to stay away after HTTP 429 (section 3)."""
 
+_GOES_ON_FOR = 15.0
+"""Seconds: three heartbeats."""
 _MOST_BLOCKED_ROUNDS = 3
 _ROUND = BLOCKED_WAIT / 2
 _MOST_SOCKETS = 5
@@ -25,6 +27,7 @@ class Standing:
         self._crowded = 0
         self._blocked_rounds = 0
         self._blocked_at = 0.0
+        self._open_at: float | None = None
         self.deep_books: set[Hashable] = set()
         """Wire keys of the instruments whose deep book has come in the present session of its socket."""
 
@@ -35,6 +38,15 @@ class Standing:
     def accepted(self) -> None:
         """A connection has been opened: the user is not blocked."""
         self._blocked_rounds = 0
+        self.goes_on()
+
+    def goes_on(self) -> None:
+        """A connection is open at this moment; told at every heartbeat, which is five seconds."""
+        self._open_at = self._clock()
+
+    def is_good(self) -> bool:
+        """Whether some connection lives, so that its token is good whatever another socket says."""
+        return self._open_at is not None and self._clock() - self._open_at < _GOES_ON_FOR
 
     def check(self) -> None:
         """Raises Unavailable, once for each socket that was closed as one too many."""
