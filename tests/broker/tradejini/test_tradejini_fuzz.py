@@ -24,6 +24,7 @@ from broker.tradejini.tradejini_wire import (
     packet,
     quote,
 )
+from support import wire_policy
 from tickmux.broker.tradejini.streaming.tradejini_mapping import DIVISORS, SEGMENTS
 from tickmux.codec import Event
 from tickmux.instrument import Instrument
@@ -156,16 +157,18 @@ class OneConnection(RuleBasedStateMachine):
         known = self.known[one]
         for key, value in update.items():
             if key in PRICES:
-                _set(known, PRICES[key], value / DIVISORS[segment] if value else None)
+                _set(known, PRICES[key], wire_policy.price(int(value), DIVISORS[segment], index=one.is_index))
             elif key in COUNTS:
-                known[COUNTS[key]] = value
+                _set(known, COUNTS[key], wire_policy.count(int(value)))
             else:
-                _set(known, "ltt", value * 1000 if value > 0 else None)
+                _set(known, "ltt", wire_policy.seconds(int(value)))
         (tick,) = decoded.ticks
         assert (tick.instrument, tick_fields(tick)) == (one, known)
 
     @rule(
-        one=st.sampled_from([TCS, SILVER, USDINR, FUTURE]), price=st.integers(0, 2**31 - 1), total=st.integers(0, 9)
+        one=st.sampled_from([TCS, SILVER, USDINR, FUTURE]),
+        price=st.integers(0, 1_999_999_999),
+        total=st.integers(0, 9),
     )
     def quote_book(self, one: Instrument, price: int, total: int) -> None:
         segment = SEGMENTS[one.exchange]

@@ -96,10 +96,10 @@ def ours(tick: Tick) -> dict[str, Any]:
     return {"who": who, "mode": tick.mode.name, **{name: fields[name] for name in mine if name in fields}}
 
 
-PRICE = st.just(0) | st.integers(-(2**31), 2**31 - 1)
-COUNT = st.integers(0, 2**32 - 1)
+PRICE = st.integers(0, 1_999_999_999)
+COUNT = st.integers(0, 2_000_000_000) | st.integers(2_500_000_000, 2**32 - 2)
 VALUES = {**dict.fromkeys([*range(29, 39), 42, 43, 45, 49, 52, 70, 71, 74], PRICE)}
-VALUES |= {**dict.fromkeys([39, 40, 44, 50, 51, 53, 54, 58, 59, 60], COUNT), 46: st.integers(0, 2**31 - 1)}
+VALUES |= {**dict.fromkeys([39, 40, 44, 50, 51, 53, 54, 58, 59, 60], COUNT), 46: st.integers(0, 2**31 - 2)}
 QUOTES = st.builds(
     lambda row, fields: quote(fields, SEGMENTS[row.exchange], int(row.token)),
     st.sampled_from(ROWS),

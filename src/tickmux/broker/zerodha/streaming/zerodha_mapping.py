@@ -101,7 +101,9 @@ class ZerodhaCodec(FeedCodec):
             elif length <= 32:
                 ticks.append(_index_tick(frame, start, length, instrument, divisor))
             else:
-                ticks.append(_instrument_tick(frame, start, length, instrument, divisor, token & 0xFF))
+                # A late full packet after a change to quotes must not bring back what nobody will take back.
+                full = length == _PACKET_FULL and self.kinds.get(instrument) == "full"
+                ticks.append(_instrument_tick(frame, start, full, instrument, divisor, token & 0xFF))
         else:
             return decoded
         decoded.event = Event.MALFORMED
@@ -131,7 +133,7 @@ def _index_tick(frame: bytes, start: int, length: int, instrument: Instrument, d
 
 
 def _instrument_tick(
-    frame: bytes, start: int, length: int, instrument: Instrument, divisor: int, segment: int
+    frame: bytes, start: int, full: bool, instrument: Instrument, divisor: int, segment: int
 ) -> Tick:
     _, last, quantity, average, volume, buy, sell, open_, high, low, close = _QUOTE(frame, start)
     plain, is_index = PLAIN, segment == _INDEX_SEGMENT
@@ -158,7 +160,7 @@ def _instrument_tick(
         close=prices[4],
         taken_back=without_value(_PRICES, prices) if None in prices else (),
     )
-    if length == _PACKET_FULL and not is_index:
+    if full and not is_index:
         traded, oi, _, _, stamp = _TIMES(frame, start + 44)
         tick.mode = Mode.DEPTH
         tick.ltt = epoch_ms(traded)
