@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 PAGES := src/tickmux/web/static/index.html
 
-.PHONY: help run test test-hours mutants check bench bench-short attack setup clean system-packages
+.PHONY: help run test test-hours mutants check stress bench bench-short attack setup clean system-packages
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -32,6 +32,9 @@ check: $(VENV)/.dev  ## formatting, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+stress: $(VENV)/.dev  ## clients, sources, lists and restarts at random, on virtual time (STRESS_ROUNDS=300)
+	STRESS_ROUNDS=$${STRESS_ROUNDS:-300} $(BIN)/pytest tests/feeds/test_stress.py tests/feeds/test_stress_restarts.py
 
 bench: $(VENV)/.dev  ## CPU per delivery and latency, against a bare C sender (Linux, gcc)
 	$(BIN)/python -m benchmarks

@@ -71,13 +71,16 @@ class FeedHost:
 
     async def start(self) -> None:
         """Raises PortTaken, AddressRefused."""
+        self._socket = self._listen()
+        self._reader = owned_task.keep_running(partial(self._read, self._socket), "feed host")
+
+    def _listen(self) -> FeedSocket:
         socket = self.door.socket
         socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a proxy that reconnects is known by its identity
         self.door.open()
         self.endpoint = self.door.endpoint
-        self._socket = FeedSocket(socket)
-        self._reader = owned_task.keep_running(partial(self._read, self._socket), "feed host")
+        return FeedSocket(socket)
 
     async def stop(self) -> None:
         """Tells the proxies, and gives back what they hold."""

@@ -153,19 +153,23 @@ class FeedLink:
 
     # -- the link -----------------------------------------------------------------------------------------
 
-    def _connect(self) -> None:
+    def _dial(self) -> FeedSocket:
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         socket.setsockopt(zmq.IDENTITY, secrets.token_bytes(16))
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE)
         socket.setsockopt(zmq.IMMEDIATE, 1)  # what cannot be said now is not said later, when it may be wrong
         connect_with_keys(socket, self.endpoint, self._keys)
+        return FeedSocket(socket)
+
+    def _connect(self) -> None:
+        new = self._dial()
         if self._socket is not None and self._reader is not None:
             self._reader.cancel()
             self._socket.close()
             self._fail_calls()
             self._late.clear()  # of an identity that is forgotten
-        self._socket = FeedSocket(socket)
+        self._socket = new
         self._reader = owned_task.keep_running(partial(self._read, self._socket), f"answers of {self.endpoint}")
 
     def _fail_calls(self) -> None:
