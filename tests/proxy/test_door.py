@@ -220,18 +220,19 @@ def test_who_has_sent_a_key_is_not_sent_away_while_it_is_verified():
 
 def test_the_time_for_authentication_stops_when_a_key_has_come():
     async def main():
-        async with running_proxy(auth_grace=0.3) as proxy:
+        async with running_proxy(auth_grace=1.0) as proxy:
             verify = proxy._verify
 
             async def slow(key):
-                await asyncio.sleep(0.08)
+                await asyncio.sleep(0.15)
                 return await verify(key)
 
             proxy._verify = slow
             clients = [connected(proxy, key=None) for _ in range(20)]
-            entered = [await client.__aenter__() for client in clients]
-            for client in entered:
-                await client.send(action="authenticate", api_key="good")
+            entered = []
+            for client in clients:
+                entered.append(await client.__aenter__())
+                await entered[-1].send(action="authenticate", api_key="good")
             answers = [await client.receive() for client in entered]
             assert [answer["status"] for answer in answers] == ["success"] * 20
             for client in clients:
