@@ -131,6 +131,12 @@ static void look_at_answer(struct client *client, const unsigned char *payload, 
     }
 }
 
+static void answer_ping(struct client *client, const unsigned char *payload, size_t size) {
+    char pong[6 + 125] = {(char)0x8a, (char)(0x80 | size)};
+    memcpy(pong + 6, payload, size);
+    send_all(client->fd, pong, 6 + size);
+}
+
 static void read_frames(struct client *client, const unsigned char *at, size_t available) {
     while (available) {
         if (client->left) {
@@ -148,9 +154,14 @@ static void read_frames(struct client *client, const unsigned char *at, size_t a
             client->kept = (uint32_t)available;
             return;
         }
+        int ping = (at[0] & 0x0f) == 9;
         at += header;
         available -= header;
         client->left = size;
+        if (ping) {
+            if (size <= available && size < 126) answer_ping(client, at, (size_t)size);
+            continue;
+        }
         client->frames++;
         if (setting_up) {
             look_at_answer(client, at, size < available ? (size_t)size : available);

@@ -35,6 +35,8 @@ HIGH_WATER = 64 << 10
 LOW_WATER = 16 << 10
 STRANGERS_MESSAGE = 4 << 10
 """Bytes of a message before authentication."""
+_BEFORE_AN_ANSWER = 64 << 10
+"""Bytes that a client of which nothing is known gets as long as its machine takes them."""
 _STEP = 0.05
 """Seconds between two portions, at least."""
 _SLOTS_A_SECOND = 200_000
@@ -199,8 +201,11 @@ class ClientSession(picows.WSListener):
             self._look_at_window()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Sends an answer or event, behind what is pending."""
-        self._control(encode_frame(message, self.options.encoding))
+        """Sends an answer or event, behind what is pending. It does not count for the window: it was asked for."""
+        frame = encode_frame(message, self.options.encoding)
+        self._read_bytes += len(frame)
+        self._look_at += len(frame)
+        self._control(frame)
 
     def send_frame(self, frame: bytes) -> None:
         """Sends a prepared frame, behind what is pending."""
@@ -223,10 +228,14 @@ class ClientSession(picows.WSListener):
         self._look_at = 1 << 62
         if self.closing or self.paused or self.feed is None or not self._asks():
             return
+        if not self._pace.answers and self.bytes < _BEFORE_AN_ANSWER and not self._unread():
+            self._read_bytes = self.bytes  # it has answered no ping yet, but its machine has everything
         if self.bytes > self._read_bytes + self._pace.window:
             self._fall_behind()
         elif self._pace.asked_at is None:
-            self._ask()  # which calls this again
+            self._ask()
+        else:
+            self._look_at = self._read_bytes + self._pace.window
 
     def _fall_behind(self) -> None:
         if self.paused or self.closing:
@@ -273,7 +282,9 @@ class ClientSession(picows.WSListener):
             return
         if not self.paused and self.bytes > self._asked_bytes and self._pace.answers and self._pace.late(now):
             self._fall_behind()
-        self._late_timer = self._loop.call_later(0.1 if not self.paused else 1.0, self._look_for_answer)
+        self._late_timer = self._loop.call_later(
+            1.0 if self.paused and self._pace.answers else 0.1, self._look_for_answer
+        )
 
     def _unread(self) -> int:
         if self._transport is None:
@@ -281,7 +292,7 @@ class ClientSession(picows.WSListener):
         return self.write_buffer_size() + unacknowledged(self._transport.underlying_transport)
 
     def _answered_ping(self) -> None:
-        self._read_bytes = self._asked_bytes
+        self._read_bytes = max(self._read_bytes, self._asked_bytes)
         if not self.paused:
             self._look_at = self._read_bytes + self._pace.window // 2
         if self.paused:
@@ -534,9 +545,12 @@ class ClientSession(picows.WSListener):
 
     def follow_feed(self, feed: Feed) -> None:
         """Shows the feed's state now and whenever it changes, to a client that wants to know."""
-        if self._pace.asked_at is None and self._asks():
-            self._ask()  # while nothing lies before it: how quick an answer can be
         self.news.follow(feed)
+
+    def expect_data(self) -> None:
+        """Data follow what was just subscribed: asks how quick an answer can be while little lies before it."""
+        if self._pace.never_asked and self._asks():
+            self._ask()
 
     @property
     def full(self) -> bool:

@@ -49,6 +49,8 @@ class Holder(Client, Protocol):
 
     def send(self, message: dict[str, Any]) -> None: ...
 
+    def expect_data(self) -> None: ...
+
 
 H = TypeVar("H", bound=Holder)
 
@@ -92,6 +94,8 @@ class ClientSubscriptions(Generic[H]):
                 self._let_in(slot)
             raise
         self._answer_subscribe(request, feed, entries, len(granted), failures)
+        if granted:
+            self._client.expect_data()
         await self._show_snapshots(granted)
         self._client.news.subscribed([slot for slot, _ in granted])
 

@@ -59,6 +59,10 @@ class ReadingPace:
             return False
         return now - self.last_asked >= (_USUAL if self._good >= _TRUSTED else _EAGER)
 
+    @property
+    def never_asked(self) -> bool:
+        return not self._number
+
     def ask(self, now: float) -> bytes:
         """The payload of the ping that is sent now."""
         self._number += 1
