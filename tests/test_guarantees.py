@@ -74,7 +74,7 @@ def test_what_is_published_is_what_the_exchange_made(broker, mode):
     run(main())
 
 
-@pytest.mark.parametrize("how", ["abrupt", "close frame", "mid-frame"])
+@pytest.mark.parametrize("how", ["abrupt", "close frame", "mid-frame", "protocol error"])
 def test_a_lost_connection_comes_back_with_all_subscriptions(broker, how):
     async def main():
         async with rig(broker) as feed:
@@ -85,8 +85,10 @@ def test_a_lost_connection_comes_back_with_all_subscriptions(broker, how):
                 feed.simulator.disconnect_all()
             elif how == "close frame":
                 feed.simulator.disconnect_all(1011, "going down")
-            else:
+            elif how == "mid-frame":
                 feed.simulator.cut_mid_frame()
+            else:
+                feed.simulator.break_protocol()
             await eventually(lambda: feed.feed.counters.connects > connects, "a new connection")
             feed.bus.clear()
             await feed.ticking(grants)

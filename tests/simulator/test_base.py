@@ -286,6 +286,56 @@ def test_cutting_in_the_middle_of_a_frame() -> None:
     scene(play)
 
 
+def test_forgotten_subscriptions_come_back_when_they_are_asked_for_again() -> None:
+    async def play(simulator: TextSimulator) -> None:
+        client = await client_of(simulator)
+        client.send("+SBIN ltp")
+        await client.receive()
+        simulator.forget_subscriptions()
+        simulator.beat()
+        move(simulator)
+        simulator.beat()
+        assert await client.flush() == ["beat"], "the heartbeat came, the market did not"
+        client.send("+SBIN ltp")
+        assert "SBIN" in str(await client.receive())
+
+    scene(play)
+
+
+def test_a_mute_connection_gets_heartbeats_only_and_a_new_one_is_served() -> None:
+    async def play(simulator: TextSimulator) -> None:
+        client = await client_of(simulator)
+        client.send("+SBIN ltp")
+        await client.receive()
+        simulator.go_mute()
+        simulator.beat()
+        client.send("+SBIN ltp")
+        move(simulator)
+        simulator.beat()
+        assert await client.flush() == ["beat"]
+        other = await client_of(simulator)
+        other.send("+SBIN ltp")
+        assert "SBIN" in str(await other.receive())
+
+    scene(play)
+
+
+def test_a_server_that_takes_only_a_part_says_nothing_of_the_rest() -> None:
+    async def play(simulator: TextSimulator) -> None:
+        simulator.take_only(1)
+        client = await client_of(simulator)
+        client.send("+SBIN ltp")
+        await client.receive()
+        client.send("+INFY ltp")
+        client.send("+SBIN ltp")
+        simulator.beat()
+        (session,) = simulator.clients
+        await client.receive()
+        assert [security.symbol for security in session.subscriptions] == ["SBIN"]
+
+    scene(play)
+
+
 def test_silence_keeps_the_connection_and_says_nothing_at_all() -> None:
     async def play(simulator: TextSimulator) -> None:
         client = await client_of(simulator)

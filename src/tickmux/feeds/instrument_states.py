@@ -15,9 +15,9 @@ RECENT = 60.0
 """Seconds after its last tick for which an instrument counts as live whatever its rhythm."""
 _LEAST_PATIENCE = 5.0
 _MOST_PATIENCE = 900.0
-_BUSY_GAP = 15.0
-"""A mean gap of so many seconds (four ticks a minute) or less is missed within `_BUSY_PATIENCE`."""
-_BUSY_PATIENCE = 11.0
+_BUSY_GAP = 10.0
+"""A mean gap of so many seconds (six ticks a minute) or less is missed within `_BUSY_PATIENCE`."""
+_BUSY_PATIENCE = 12.0
 _ENOUGH = 3
 """Gaps that make a rhythm."""
 _WEIGHT = 8
@@ -80,23 +80,21 @@ class Rhythm:
         return self._gaps >= _ENOUGH
 
     @property
-    def rate(self) -> float:
-        """Ticks a second, 0 while unknown; never above one, since gaps are noted about once a second."""
-        return 1.0 / max(self._mean, 1.0) if self.known else 0.0
-
-    @property
-    def answers_within(self) -> float:
-        """Seconds within which a new subscription brings its first tick, as far as is known; infinity if not."""
-        if self.prompt:
-            return 0.0
-        return 3.0 * self._mean if self.known else float("inf")
-
-    @property
     def patience(self) -> float:
-        """Seconds of silence after which it is missed; only where the rhythm is known."""
-        patience = max(_LEAST_PATIENCE, 1.25 * self._longest + 1.0, 3.0 * self._mean)
+        """Seconds of silence after which it is missed; only where the rhythm is known.
+
+        A rare one is given what its history does not explain; a busy one less, since asking again costs little.
+        """
         if self._mean <= _BUSY_GAP:
-            patience = min(patience, _BUSY_PATIENCE)
+            return self._grown(min(_BUSY_PATIENCE, max(_LEAST_PATIENCE, 1.25 * self._longest + 1.0, 8 * self._mean)))
+        return self._grown(max(1.25 * self._longest + 1.0, 3.0 * self._mean))
+
+    @property
+    def pulse_patience(self) -> float:
+        """The same for the rhythm of a whole connection, which nothing but its history bounds."""
+        return self._grown(max(_LEAST_PATIENCE, 1.25 * self._longest + 1.0, 5.0 * self._mean))
+
+    def _grown(self, patience: float) -> float:
         return float(min(patience * 2 ** min(self.alarms, _MOST_DOUBLINGS), _MOST_PATIENCE))
 
     def missed(self) -> None:

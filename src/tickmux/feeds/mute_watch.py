@@ -2,7 +2,7 @@
 
 A connection can be mute though its heartbeats flow: the server has forgotten the subscriptions, or took only a part.
 What ought to tick is learnt (`instrument_states`): each instrument is missed by its own rhythm, and all of them
-together when the connection as a whole is quieter than chance allows. The first remedy is to subscribe again on
+together when the connection as a whole is quieter than it ever was. The first remedy is to subscribe again on
 the same socket; the second, if that did not bring the ticks back, a new connection. Both have a backoff of their own:
 an instrument that is missed is given twice the time from then on, and new connections lie ever further apart, so that
 a basket that is merely illiquid costs a few frames and no reconnect storm.
@@ -20,20 +20,20 @@ SWEEP = 1.0
 """Seconds between two looks."""
 _ASLEEP = 4.0
 """When so many seconds lie between two looks this process was suspended or stuck: the time between is not counted."""
-_CHANCE = 8.0
-"""So many ticks are missing before a whole connection is called mute: chance does that once in 3,000 times."""
-_LEAST_SILENCE = 5.0
 _PROMPT = 3.0
 """An instrument that ticks within so many seconds of its subscription has been answered at once."""
 _ANSWER = 8.0
 """Seconds for the first tick of a subscription, where most of the others have ticked by then."""
 _ANSWERED_SHARE = 0.6
+_PROMPT_SHARE = 0.8
+"""A server that has answered so many at once does so: what it does not answer it does not serve."""
 _REMEDY = 4.0
 """Seconds for a remedy to bring ticks back."""
 _REMEDY_REMEMBERED = 60.0
 """Silence again within so many seconds after a re-subscription: that remedy does not help."""
 _MANY = 0.5
-"""Share of the instruments with a known rhythm that must be silent before the connection is given up for them."""
+"""Share of the instruments with a known rhythm, `_ENOUGH` at least, whose silence is that of all."""
+_ENOUGH = 5
 _SOME = 0.1
 """Share of instruments that were never served at all for which it is given up once."""
 _FIRST_REST, _LONGEST_REST = 30.0, 1800.0
@@ -50,6 +50,7 @@ class Verdict(NamedTuple):
 
 
 _NOTHING = Verdict([])
+_ANY = Instrument("", "", "")
 
 
 class MuteWatch:
@@ -64,12 +65,13 @@ class MuteWatch:
         self._states = states
         self._channel = channel
         self._quiet_after = quiet_after
-        self._patience = quiet_after
-        """Seconds without any tick of a basket of which nothing else is known; doubled at each alarm."""
+        self._pulse = Rhythm(_ANY)
+        """How the connection ticks, whichever instrument it is."""
         self._looked_at = 0.0
         self._trading_since: dict[str, float] = {}
-        self._asked_again_at = float("-inf")
-        self._probed: list[Rhythm] = []
+        self._mute_at = float("-inf")
+        """When the connection as a whole was found mute in this session."""
+        self._probed: set[Rhythm] = set()
         """What was subscribed again and has not ticked since."""
         self._replacements = 0
         self._rest_until = 0.0
@@ -82,7 +84,8 @@ class MuteWatch:
         """A new session: its server has been told nothing, and is asked for nothing yet."""
         self.rhythms.clear()
         self._probed.clear()
-        self._asked_again_at = float("-inf")
+        self._pulse.asked_at = now
+        self._mute_at = float("-inf")
         self._looked_at = now
 
     def asked(self, instruments: Iterable[Instrument], now: float) -> None:
@@ -99,11 +102,13 @@ class MuteWatch:
             rhythm = self._states.rhythm(self._channel, instrument)
             rhythm.unlearn()
             rhythm.asked_at = now
+        self._pulse.unlearn()
 
     def ended(self, instruments: Iterable[Instrument]) -> None:
         """These are no longer streamed."""
         for instrument in instruments:
             self.rhythms.pop(id(instrument), None)
+        self._pulse.unlearn()
 
     # -- judging ------------------------------------------------------------------------------------------
 
@@ -111,20 +116,23 @@ class MuteWatch:
         """To be called about every `SWEEP` seconds while the session lives and everything has been said."""
         if now - self._looked_at >= _ASLEEP:
             self._trading_since.clear()
-            if self._probed:
-                self._asked_again_at = now  # it took its time to be said
+            for rhythm in self._probed:
+                rhythm.asked_at = now  # it took its time to be said
         self._looked_at = now
         since = self._open_markets(now, trading)
         rhythms = [one for one in self.rhythms.values() if one.instrument.exchange in since]
         for rhythm in rhythms:
             rhythm.note(since[rhythm.instrument.exchange])
             if rhythm.last_tick >= rhythm.asked_at:
-                rhythm.silent = rhythm.silent and rhythm.last_tick == rhythm.asked_at
-                rhythm.prompt = rhythm.prompt or now - rhythm.asked_at <= _PROMPT + SWEEP
+                rhythm.silent = False
+                if now - rhythm.asked_at <= _PROMPT + SWEEP:
+                    rhythm.prompt = True
         if not rhythms:
             return _NOTHING
-        if self._alarmed_at and now - self._alarmed_at >= _HEALTHY:
-            self._alarmed_at, self._replacements, self._patience = 0.0, 0, self._quiet_after
+        self._pulse.last_tick = max(one.last_tick for one in rhythms)
+        self._pulse.note(min(since.values()))
+        if self._alarmed_at and self._pulse.last_tick - self._alarmed_at >= _HEALTHY:
+            self._alarmed_at, self._replacements = 0.0, 0
         return self._judge_remedy(now, rhythms) or self._judge_silence(now, rhythms, since)
 
     def _open_markets(self, now: float, trading: Callable[[Instrument], bool]) -> dict[str, float]:
@@ -141,52 +149,66 @@ class MuteWatch:
 
     def _judge_remedy(self, now: float, rhythms: list[Rhythm]) -> Verdict | None:
         """Whether the re-subscription has helped; None where there was none, or it cannot be told yet."""
-        waited = now - self._asked_again_at
-        if waited < _REMEDY:
+        self._probed = {one for one in self._probed if one.last_tick < one.asked_at}
+        dumb = [one for one in self._probed if now - one.asked_at >= _REMEDY]
+        if not dumb:
             return None
-        self._probed = [one for one in self._probed if one.last_tick <= self._asked_again_at]
-        dumb = [one for one in self._probed if waited >= one.answers_within]
-        known = [one for one in rhythms if one.known] or rhythms
-        if dumb and len(dumb) > _MANY * len(known):
-            self._probed = []
-            for one in dumb:
-                one.silent = True
-            return self._replace(now, f"{len(dumb)} instruments stay silent after they were subscribed again")
-        never = [one for one in self._probed if not one.last_tick]
-        if len(never) >= max(2.0, _SOME * len(rhythms)) and not self._unserved_given_up:
+        prompt = sum(one.prompt for one in rhythms) >= _PROMPT_SHARE * len(rhythms)
+        asked_at = max(one.asked_at for one in dumb)
+        if self._pulse.last_tick < asked_at:  # nothing has come at all
+            if self._pulse.known and (prompt or now - asked_at >= self._pulse.pulse_patience):
+                self._probed.clear()
+                return self._replace(now, f"{len(dumb)} instruments stay silent after they were subscribed again")
+            return None
+        if len(dumb) < max(2.0, _SOME * len(rhythms)):
+            return None
+        if prompt and any(one.last_tick for one in dumb):
+            self._probed.clear()
+            return self._replace(now, f"{len(dumb)} of {len(rhythms)} instruments are served no more")
+        if not self._unserved_given_up and not any(one.last_tick for one in dumb):
             self._unserved_given_up = True
-            return self._replace(now, f"{len(never)} of {len(rhythms)} instruments are not served")
+            return self._replace(now, f"{len(dumb)} of {len(rhythms)} instruments are not served")
         return None
 
     def _judge_silence(self, now: float, rhythms: list[Rhythm], since: Mapping[str, float]) -> Verdict:
         waits = {one: now - max(one.last_tick, one.asked_at, since[one.instrument.exchange]) for one in rhythms}
         known = [one for one in rhythms if one.known]
         missed = [one for one in known if waits[one] >= one.patience]
-        if known and not missed and self._all_quiet(known, min(waits[one] for one in known)):
-            missed = known
-        whole = len(missed) > _MANY * len(known)
-        missed = missed + self._unanswered(now, rhythms)
-        if missed:
-            for one in missed:
-                one.missed()
-        elif not known and min(waits.values()) >= self._patience:
-            self._patience *= 2
-            missed, whole = rhythms, True
+        mute = self._pulse_missed(min(waits.values()))
+        if mute or (len(known) >= _ENOUGH and len(missed) > _MANY * len(known)):
+            missed = known or [one for one in rhythms if one.last_tick]
+            again = rhythms  # what has hardly ticked yet has been forgotten as well
         else:
+            missed += self._unanswered(now, rhythms)
+            again = missed + self._unheard(rhythms, waits)
+        if not again:
             return _NOTHING
+        for one in missed:
+            one.missed()
         self._alarmed_at = now
-        if whole and now - self._asked_again_at < _REMEDY_REMEMBERED:
-            verdict = self._replace(now, f"{len(missed)} instruments are silent again")
+        if mute and now - self._mute_at < _REMEDY_REMEMBERED:
+            verdict = self._replace(now, f"{len(again)} instruments are silent again")
             if verdict is not None:
                 return verdict
-        self._asked_again_at = now
-        self._probed = missed
-        return Verdict([one.instrument for one in missed])
+        if mute:
+            self._mute_at = now
+        self._probed.update(again)
+        return Verdict([one.instrument for one in again])
 
-    def _all_quiet(self, known: list[Rhythm], quiet: float) -> bool:
-        """Whether more ticks are missing in the last `quiet` seconds than chance explains."""
-        doubt = _CHANCE * 2 ** min(one.alarms for one in known)
-        return quiet >= _LEAST_SILENCE and quiet * sum(one.rate for one in known) >= doubt
+    def _pulse_missed(self, wait: float) -> bool:
+        """Whether the connection as a whole is quieter than it has ever been, by far."""
+        pulse = self._pulse
+        if not pulse.known or wait < pulse.pulse_patience:
+            return False
+        pulse.missed()
+        return True
+
+    def _unheard(self, rhythms: list[Rhythm], waits: Mapping[Rhythm, float]) -> list[Rhythm]:
+        """Those of which nothing is known: asked for again ever more rarely, and called silent by nobody."""
+        due = [one for one in rhythms if not one.known and waits[one] >= self._quiet_after * 2 ** min(one.alarms, 6)]
+        for one in due:
+            one.alarms += 1
+        return due
 
     def _unanswered(self, now: float, rhythms: list[Rhythm]) -> list[Rhythm]:
         """Those that never ticked in this session though most others did: the server may have taken only a part."""

@@ -45,6 +45,8 @@ class BrokerSimulator(ABC):
         self.exchange = exchange
         self.clients: dict[Client, None] = {}
         self.silent = False
+        self.most_taken: int | None = None
+        """How many instruments of a client are really subscribed; None for all."""
         self.slow_clients = 0
         """How many clients were cut off because they did not read."""
         self.token_valid = True
@@ -167,6 +169,12 @@ class BrokerSimulator(ABC):
         """Subscribes and sends the snapshots at once; an instrument may have several kinds."""
         packets: list[Packet] = []
         for security in securities:
+            if (
+                self.most_taken is not None
+                and security not in client.subscriptions
+                and len(client.subscriptions) >= self.most_taken
+            ):
+                continue
             client.subscriptions.setdefault(security, set()).add(kind)
             self._watchers.setdefault(security, {}).setdefault(kind, {})[client] = None
             payload = self.snapshot(client, security, kind)
@@ -219,7 +227,7 @@ class BrokerSimulator(ABC):
             self._deliver(client, packets)
 
     def _deliver(self, client: Client, packets: Sequence[Packet]) -> None:
-        if packets:
+        if packets and not client.mute:
             for frame in self.pack(client, packets):
                 client.send(frame)
 
@@ -271,7 +279,7 @@ class BrokerSimulator(ABC):
                 client.close(code, reason)
 
     def cut_mid_frame(self) -> None:
-        """Disconnects everybody in the middle of a WebSocket frame of market data."""
+        """Disconnects everybody in the middle of a WebSocket frame of market data; no rule is broken."""
         for client in tuple(self.clients):
             packets = [
                 (security, kind, payload)
@@ -280,12 +288,32 @@ class BrokerSimulator(ABC):
                 if (payload := self.snapshot(client, security, kind)) is not None
             ]
             frame = next(iter(self.pack(client, packets)), b"") if packets else b""
-            text = isinstance(frame, str)
+            opcode = 0x81 if isinstance(frame, str) else 0x82
             body = (frame.encode() if isinstance(frame, str) else frame) or bytes(64)
-            client.send_raw(
-                bytes([0x81 if text else 0x82, 127]) + len(body).to_bytes(8, "big") + body[: len(body) // 2]
-            )
+            client.send_raw(_frame_head(opcode, len(body)) + body[: len(body) // 2])
             client.hang_up()
+
+    def break_protocol(self) -> None:
+        """Sends everybody bytes that are no WebSocket frame (reserved bits and opcode), and leaves the line open."""
+        for client in tuple(self.clients):
+            client.send_raw(b"\xf3\x04oops")
+
+    def forget_subscriptions(self) -> None:
+        """Forgets what everybody has subscribed, without a word: heartbeats go on, and asking again helps."""
+        for client in tuple(self.clients):
+            self.unsubscribe(client, list(client.subscriptions))
+
+    def go_mute(self) -> None:
+        """Sends the present connections no market data any more, whatever they ask: heartbeats and answers go on.
+
+        New connections are served.
+        """
+        for client in self.clients:
+            client.mute = True
+
+    def take_only(self, most: int | None) -> None:
+        """Subscribes only the first `most` instruments of each client from now on, without a word; None ends it."""
+        self.most_taken = most
 
     def go_silent(self) -> None:
         """Keeps connections open but sends nothing any more: no data, no heartbeats, no pongs."""
@@ -335,6 +363,15 @@ class BrokerSimulator(ABC):
         """Sends everybody this frame as it is."""
         for client in tuple(self.clients):
             client.send(frame)
+
+
+def _frame_head(opcode: int, length: int) -> bytes:
+    """The shortest form, as the protocol demands it."""
+    if length < 126:
+        return bytes([opcode, length])
+    if length < 1 << 16:
+        return bytes([opcode, 126]) + length.to_bytes(2, "big")
+    return bytes([opcode, 127]) + length.to_bytes(8, "big")
 
 
 _NOBODY: Mapping[str, Mapping[Client, None]] = {}

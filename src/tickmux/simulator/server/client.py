@@ -37,6 +37,8 @@ class Client(WSListener):
         self.request = request
         self.session: Any = None
         self.subscriptions: dict[Security, set[str]] = {}
+        self.mute = False
+        """Whether market data is kept from it; heartbeats and answers are not."""
         self.idle = True
         """Whether nothing was sent since the last heartbeat."""
         self._simulator = simulator
