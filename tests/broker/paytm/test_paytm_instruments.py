@@ -187,3 +187,10 @@ def test_200_000_rows_are_read_in_seconds() -> None:
     started = time.process_time()
     assert sum(1 for _ in PaytmInstruments().parse(data, "master.csv")) == 200_007
     assert time.process_time() - started < 5.0  # about 1 s on an idle machine
+
+
+def test_a_list_without_the_column_of_series_is_read_all_the_same() -> None:
+    header = "security_id,symbol,name,tick_size,lot_size,instrument_type,exchange,expiry_date,strike_price"
+    row = "2885,RELIANCE,RELIANCE INDUSTRIES LTD,0.1,1,ES,NSE,,0"
+    (found,) = PaytmInstruments().parse(f"{header}\n{row}".encode(), "security_master.csv")
+    assert (found.symbol, found.series) == ("RELIANCE", "")

@@ -14,8 +14,10 @@ from tickmux.instrument_list import Download, InstrumentList
 
 _COLUMNS = (
     "security_id", "symbol", "name", "tick_size", "lot_size", "instrument_type", "exchange", "expiry_date",
-    "strike_price", "series",
+    "strike_price",
 )  # fmt: skip
+_SERIES = "series"
+"""A column that the list is good without."""
 
 _CASH_TYPES = {"ES": "EQ", "ETF": "ETF"}
 _FUTURES = frozenset({"FUTIDX", "FUTSTK"})
@@ -67,7 +69,9 @@ class PaytmInstruments(InstrumentList):
         return [Download(url=self.urls["instruments"], filename="security_master.csv")]
 
     def parse(self, data: bytes, filename: str) -> Iterator[Instrument]:
-        table = CsvTable(data, _COLUMNS, filename, "Paytm Money's security master")
+        has_series = _SERIES in data.partition(b"\n")[0].decode("utf-8", "replace")
+        columns = (*_COLUMNS, _SERIES) if has_series else _COLUMNS
+        table = CsvTable(data, columns, filename, "Paytm Money's security master")
         rows = instruments(table.lines(), lambda line: _instrument(*map(str.strip, table.cells(line))), self.skipped)
         return named(rows, self.skipped)
 
@@ -82,7 +86,7 @@ def _instrument(
     brexchange: str,
     expiry_text: str,
     strike_text: str,
-    series: str,
+    series: str = "",
 ) -> Instrument:
     """One row in our terms; raises BadRow."""
     if brexchange not in _DERIVATIVE_EXCHANGES:
