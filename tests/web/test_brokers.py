@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 import httpx
 import pyotp
 import pytest
+from sqlalchemy import text
 
+from support.rest_server import RestServer, serving
 from support.web import Browser, settings_in
 from tickmux.codec import Credentials
 from tickmux.database import Database
@@ -290,6 +292,28 @@ def test_a_download_that_fails_says_what_to_do_and_whether_there_is_a_list(tmp_p
         assert "check the network, then repeat the download; without the list no symbol" in message()
         app.extensions[EXTENSION].instruments.replace("angel", [Instrument("SBIN", "NSE", "3045")])
         assert message().endswith("the old list stays in use")
+
+
+def test_a_list_too_unlike_the_old_one_and_an_old_list_are_told_on_the_brokers_page(tmp_path):
+    with serving(RestServer(b'[{"token":"1","symbol":"SBIN-EQ","name":"SBIN","exch_seg":"NSE"}]')) as files:
+        settings = settings_in(tmp_path, BROKER_URLS=f"angel.instruments={files.url}")
+        with Database.open(settings) as database:
+            app = build_app(settings, database, Upstream(), expects_proxy=False)
+            browser = Browser(app)
+            browser.set_up()
+            store = app.extensions[EXTENSION].instruments
+            store.replace("angel", [Instrument(f"S{n}", "NSE", f"{n}00") for n in range(40)])
+            browser.post("/api/brokers/angel/instruments")
+            state = wait(
+                lambda: (found := broker(browser, "angel")["instruments"]) and not found["updating"] and found
+            )
+            assert state["count"] == 40
+            assert "1 shares of NSE, where 40 were listed" in state["message"]
+            store.replace("zerodha", [Instrument("SBIN", "NSE", "3045")])
+            assert broker(browser, "zerodha")["instruments"]["message"] == ""
+            with database.writing() as session:
+                session.execute(text("UPDATE instrument_lists SET updated = updated - 864000"))
+            assert "older than the last trading day" in broker(browser, "zerodha")["instruments"]["message"]
 
 
 def test_no_answer_and_no_log_holds_a_secret(browser, kite, caplog):
