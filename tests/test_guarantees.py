@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 import uvloop
 
@@ -132,6 +133,65 @@ def test_an_expired_token_stops_the_knocking_until_a_new_one_is_stored(broker):
             feed.bus.clear()
             await feed.ticking(grants)
             await feed.state("live")
+
+    run(main())
+
+
+def test_one_refusal_is_no_verdict(broker):
+    """Handshakes and REST answer 403 for a while, then all is well: nobody has to log in again."""
+
+    async def main():
+        async with rig(broker, retry_waits=(0.02,) * 500) as feed:
+            grants = await feed.subscribe(feed.listed(5), Mode.QUOTE)
+            await feed.ticking(grants)
+            states = []
+            feed.feed.listen(lambda status: states.append(status.state))
+            feed.simulator.refuse_connections(403)
+            feed.simulator.disconnect_all()
+            counters = feed.feed.counters
+            await eventually(lambda: counters.auth_failures + counters.reconnects >= 3, "several refusals")
+            feed.simulator.accept_connections()
+            feed.bus.clear()
+            await feed.ticking(grants)
+            await feed.state("live")
+            assert "auth_expired" not in states
+
+    run(main())
+
+
+def test_the_same_session_stored_again_is_tried_again(broker):
+    async def main():
+        async with rig(broker, retry_waits=()) as feed:
+            grants = await feed.subscribe(feed.listed(5), Mode.QUOTE)
+            await feed.ticking(grants)
+            feed.simulator.expire_token()
+            await feed.state("auth_expired")
+            feed.simulator.token_valid = True  # the broker's own fault: the token is good again
+            feed.sessions.stored_again += 1
+            feed.bus.clear()
+            await feed.ticking(grants)
+            await feed.state("live")
+
+    run(main())
+
+
+def test_a_token_that_is_given_to_another_contract_goes_with_it(broker):
+    async def main():
+        async with rig(broker) as feed:
+            old, other = feed.listed(2)
+            (held, _) = await feed.subscribe([old, other], Mode.QUOTE)
+            await feed.ticking([held])
+            new = msgspec.structs.replace(old, symbol=f"{old.symbol}X")
+            del feed.instruments.rows[old.symbol, old.exchange]
+            feed.instruments.rows[new.symbol, new.exchange] = new
+            feed.instruments.version += 1
+            await eventually(lambda: feed.feed.demand.expired, "the old name's end")
+            granted = await feed.subscribe([new], Mode.QUOTE)
+            feed.bus.clear()
+            await feed.ticking(granted)
+            assert not feed.bus.payloads.get(held.topic)
+            (refused,) = await feed.feed.subscribe([Want(old.symbol, old.exchange, Mode.LTP, 5)])
+            assert refused.code == "SYMBOL_NOT_FOUND"
 
     run(main())
 

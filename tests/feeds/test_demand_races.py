@@ -1,6 +1,8 @@
 """Subscriptions while others come and go, lists are replaced and databases fail: a real feed on a virtual clock."""
 
 import asyncio
+import sys
+import threading
 
 import pytest
 
@@ -233,5 +235,63 @@ def test_thousands_of_subscriptions_on_a_live_feed_cost_each_of_them_the_same():
 
     async def main():
         assert await cost(3000) <= await cost(10) + 4
+
+    run_virtually(main())
+
+
+def test_a_list_that_is_too_old_is_told_in_the_feeds_status():
+    async def main():
+        instruments = SlowList("SBIN")
+
+        async def warning():
+            return "the instrument list is of 02-NOV-26: run `tickmux instruments update zerodha`"
+
+        instruments.warning = warning
+        feed = quiet_feed(instruments)
+        await feed.subscribe([want("SBIN")])
+        await asyncio.sleep(5)
+        assert feed.status.state == "live"
+        assert "tickmux instruments update" in feed.status.message
+        await feed.stop()
+
+    run_virtually(main())
+
+
+def test_the_numbers_of_a_feed_may_be_read_from_threads_while_it_works():
+    async def main():
+        names = [f"S{number}" for number in range(60)]
+
+        class Narrow(PlainAdapter):
+            channels = {"main": Channel(symbols=1, connections=60)}
+
+        feed = quiet_feed(SlowList(*names), Narrow())
+        stopped = threading.Event()
+        failures = []
+        reads = 0
+
+        def read():
+            nonlocal reads
+            while not stopped.is_set():
+                try:
+                    feed.info()
+                except Exception as error:
+                    failures.append(error)
+                reads += 1
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            for _ in range(30):
+                grants = await feed.subscribe([want(name) for name in names])
+                await feed.unsubscribe([grant.key for grant in grants])
+        finally:
+            stopped.set()
+            thread.join()
+            sys.setswitchinterval(interval)
+        assert reads
+        assert not failures
+        await feed.stop()
 
     run_virtually(main())
