@@ -31,6 +31,7 @@ class TokenTrust:
             self._token, self._doubts = token, 0
         self._logged_in_at = None
         if self._doubts >= _MOST_DOUBTS:
+            self._doubts = 0  # whether to try again all the same is decided by who keeps the session
             raise _refused()
 
     def asked(self) -> None:
