@@ -256,3 +256,33 @@ def test_any_history_keeps_the_limits_and_one_place_for_each_instrument(history)
         assert len(made.connections()) <= 2
 
     run_virtually(main())
+
+
+@virtually
+async def test_of_several_namesakes_on_one_connection_those_that_stay_still_count():
+    made, opened = pool(BareNames(), connections=1)
+    here = [on("NSE", 1), on("BSE", 1)]
+    made.apply(here[0], MAIN)
+    twin = Instrument("OTHER", "NSE", here[0].token, brsymbol="other")
+    made.apply(twin, MAIN)
+    made.apply(twin, ())
+    with pytest.raises(RequestError) as refused:
+        made.apply(here[1], MAIN)
+    assert "does not tell" in str(refused.value), "the one that stays would be taken for it"
+    made.apply(here[0], ())
+    made.apply(here[1], MAIN)
+    assert opened[-1].wanted.keys() == {here[1]}
+    await made.stop()
+
+
+@virtually
+async def test_a_stopped_pool_opens_nothing_and_knows_no_carrier():
+    made, opened = pool()
+    made.apply(instrument(1), MAIN)
+    await made.stop()
+    made.apply(instrument(1), MAIN)
+    made.apply(instrument(2), MAIN)
+    made.apply(instrument(1), ())
+    assert len(opened) == 1
+    assert not made._carriers
+    assert not made.connections()

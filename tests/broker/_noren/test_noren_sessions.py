@@ -190,3 +190,10 @@ def test_flattrade_forgives_three_refusals_within_a_minute_of_a_good_session() -
         clock[0] += later
         assert [answered(refusal) for _ in range(spare)] == [("error", True)] * spare
         assert answered(refusal) == ("auth_error", False)
+
+
+@members
+def test_nothing_is_subscribed_before_the_login_has_been_answered(name: str) -> None:
+    codec = adapter(name).codec("main")
+    assert codec.waits_for_ready
+    assert not codec.decode('{"t":"hk"}').ready
