@@ -98,6 +98,15 @@ def test_block_deals_and_shares_without_a_group_are_dropped_on_nse_and_kept_on_b
     assert [each.symbol for each in parse(row.replace("nse_cm", "bse_cm"))] == ["ABC"]
 
 
+def test_a_share_without_an_isin_is_told_from_an_index_by_its_series() -> None:
+    rows = parse(
+        "1,BZ,nse_cm,,ABC,ABC-BZ,,,5,1,-1,-1",
+        "2,N1,nse_cm,,ABC,ABC-N1,,,5,1,-1,-1",
+        "3,,nse_cm,,NIFTY,NIFTY,,,5,1,-1,-1",
+    )
+    assert [(row.symbol, row.exchange) for row in rows] == [("ABC", "NSE"), ("ABC-N1", "NSE"), ("NIFTY", "NSE_INDEX")]
+
+
 def test_an_equity_series_goes_before_trade_to_trade_wherever_it_stands() -> None:
     def share(token: int, group: str, symbol: str) -> str:
         return f"{token},{group},nse_cm,,{symbol},{symbol}-{group},,INE1,5,1,-1,-1"

@@ -128,6 +128,13 @@ def test_the_best_series_of_a_share_bears_the_name_and_a_bond_never() -> None:
     }
 
 
+def test_the_instrument_may_be_the_series_too() -> None:
+    rows = parse(
+        "NSE,,1_NSE,ABC-BZ,ABC,0,BZ,1,,,0.05\nBSE,,2_BSE,ABC,ABC,0,,1,,,0.05\nNSE,,3_NSE,X-N1,X,0,FUT,1,,,0.05\n"
+    )
+    assert [(row.symbol, row.token, row.instrumenttype) for row in rows] == [("ABC", "1_NSE", "EQ")]
+
+
 @pytest.mark.parametrize("expiry", ["28/08/25", "28/08/2025", "2025-08-28", "28-Aug-2025", "28-AUG-2025"])
 def test_an_expiry_is_read_in_all_its_spellings(expiry: str) -> None:
     row = one(f"NFO,,1_NFO,NIFTY25AUGFUT,NIFTY,0,FUTIDX,75.0,0,{expiry},0.1")

@@ -137,7 +137,8 @@ def _instrument(row: Mapping[str, str]) -> Instrument:
         exchange = _CASH[segment]
         if exchange == "NSE" and row["pISIN"] and row["pGroup"] in ("", _BLOCK_DEALS):
             raise BadRow("group that is not served")
-        if row["pISIN"] or (exchange == "NSE" and row["pGroup"] in SHARE_SERIES):
+        has_series = row["pGroup"] in SHARE_SERIES or (row["pGroup"] and brsymbol.endswith(f"-{row['pGroup']}"))
+        if row["pISIN"] or (exchange == "NSE" and has_series):
             kind, series, name = "EQ", row["pGroup"], row.get("pDesc") or root
             symbol = first_name(root, brsymbol.removesuffix(f"-{series}"))
         else:

@@ -68,11 +68,12 @@ def _instrument(
     expiry, series = "", ""
     kind = kind.upper()
     if brexchange in _CASH:
-        if kind != "EQ":
-            raise BadRow("instrument type that is not served")
         symbol, strike = brsymbol.removesuffix("-EQ"), 0.0
         if exchange == "NSE":
             symbol, series = split_nse_symbol(brsymbol, "EQ")
+        if kind not in ("EQ", series or "EQ"):
+            raise BadRow("instrument type that is not served")
+        kind = "EQ"
         symbol = first_name(symbol, name)
     else:
         if not name:

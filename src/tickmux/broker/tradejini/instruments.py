@@ -190,7 +190,7 @@ def _instrument(row: Row, parts: Mapping[str, str], group: Sequence[str]) -> Ins
     lot, tick = int(number(_text(row, "lot"), "lot size")), number(_text(row, "tick"), "tick size")
     if group is _SECURITY:
         series, exchange = parts.get("series", ""), brexchange if brexchange in ("NSE", "BSE") else ""
-        symbol = first_name(_text(row, "dispName"), parts["symbol"])
+        symbol = first_name(_text(row, "dispName").removesuffix(f" {series}"), parts["symbol"])
     elif group is _INDEX:
         name = _text(row, "symbol") or parts["symbol"]
         symbol = bse_index_symbol(name) if brexchange == "BSE" else nse_index_symbol(name)
