@@ -239,6 +239,53 @@ def test_thousands_of_subscriptions_on_a_live_feed_cost_each_of_them_the_same():
     run_virtually(main())
 
 
+def test_thousands_of_subscriptions_give_others_their_turn_in_between():
+    async def main():
+        names = [f"S{number}" for number in range(3000)]
+        feed = quiet_feed(SlowList("FIRST", *names))
+        await feed.subscribe([want("FIRST")])
+        turns = 0
+
+        async def other():
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        task = asyncio.create_task(other())
+        grants = await feed.subscribe([want(name) for name in names])
+        assert turns >= 11
+        turns = 0
+        await feed.unsubscribe([grant.key for grant in grants])
+        assert turns >= 11
+        assert len(feed.demand) == 1
+        task.cancel()
+        await feed.stop()
+
+    run_virtually(main())
+
+
+def test_thousands_that_are_cancelled_in_the_middle_hold_nothing_and_leave_nothing():
+    async def main():
+        names = [f"S{number}" for number in range(1000)]
+        feed = quiet_feed(SlowList(*names))
+        asking = asyncio.create_task(feed.subscribe([want(name) for name in names]))
+        while len(feed.demand) < 500:
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert len(feed.demand) == 0
+        grants = await feed.subscribe([want(name) for name in names])
+        leaving = asyncio.create_task(feed.unsubscribe([grant.key for grant in grants]))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert len(feed.demand) == 0
+        await feed.stop()
+
+    run_virtually(main())
+
+
 def test_a_list_that_is_too_old_is_told_in_the_feeds_status():
     async def main():
         instruments = SlowList("SBIN")

@@ -64,6 +64,8 @@ STALLED_AFTER = 30.0
 _WATCH_INTERVAL = 1.0
 BUS_READY_TIMEOUT = 10.0
 """Seconds that a subscription waits for the bus; whoever waits for its answer has to wait longer."""
+_SLICE = 250
+"""Subscriptions that are granted, or given back, in one go."""
 _WARNING_INTERVAL = 60.0
 """Seconds between two looks at the age of the instrument list."""
 
@@ -175,7 +177,8 @@ class LocalFeed:
         return self._status
 
     async def subscribe(self, wants: Sequence[Want]) -> list[Grant | RequestError]:
-        """May be cancelled: what has not been returned has not been granted, since nothing waits after granting."""
+        """May be cancelled: what has been granted by then is given back. Thousands are granted in slices, so that
+        others get their turn in between."""
         if self._status.state == FeedState.AUTH_EXPIRED:
             return [RequestError(ErrorCode.BROKER_AUTH_EXPIRED, self._status.message) for _ in wants]
         if not await self._bus.wait_ready(BUS_READY_TIMEOUT):
@@ -184,17 +187,38 @@ class LocalFeed:
             ]
         with suppress(Unavailable):  # the connections will say so
             await self.keeper.look()  # whose session it is may decide what can be granted
+        verdicts: list[Grant | RequestError] = []
+        try:
+            for start in range(0, len(wants), _SLICE):
+                if start:
+                    await asyncio.sleep(0)
+                verdicts += await self._subscribe_some(wants[start : start + _SLICE])
+        except BaseException:
+            self.demand.give_back([one.key for one in verdicts if isinstance(one, Grant)])
+            raise
+        finally:
+            self._refresh_status()
+        return verdicts
+
+    async def _subscribe_some(self, wants: Sequence[Want]) -> list[Grant | RequestError]:
+        """Nothing waits after granting."""
         served = [one for one in wants if self.adapter.serves(one.exchange)]
         found = await self._look_up([(one.symbol, one.exchange) for one in served])
         if self._stopped:
             return [RequestError(ErrorCode.BROKER_CONNECTION_ERROR, "the feed has been stopped") for _ in wants]
-        verdicts = self.demand.grant(wants, found)
-        self._refresh_status()
-        return verdicts
+        return self.demand.grant(wants, found)
 
     async def unsubscribe(self, keys: Sequence[TopicKey]) -> None:
-        self.demand.give_back(keys)
-        self._refresh_status()
+        """May be cancelled: everything is given back all the same."""
+        done = 0
+        try:
+            while len(keys) - done > _SLICE:
+                self.demand.give_back(keys[done : done + _SLICE])
+                done += _SLICE
+                await asyncio.sleep(0)
+        finally:
+            self.demand.give_back(keys[done:])
+            self._refresh_status()
 
     def repeat(self, keys: Sequence[TopicKey]) -> None:
         """Sends what is known of these topics on the bus once more."""
