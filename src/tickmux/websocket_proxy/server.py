@@ -1,7 +1,7 @@
 """WebSocketProxy: the door, the bus, and the life-cycle of everything between.
 
-Owns the door (`door.py`), the bus subscriber, the dispatcher, one sweeping task and the tasks that close sessions
-of clients that have gone. Bounded by `Limits`. It is the `SessionHost` of its clients' sessions.
+Owns the door (`client_door.py`), the bus subscriber, the dispatcher, one sweeping task and the tasks that close
+sessions of clients that have gone. Bounded by `Limits`. It is the `SessionHost` of its clients' sessions.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from itertools import count
 from tickmux import owned_task
 from tickmux.errors import CloseCode
 from tickmux.websocket_proxy.bus import BusSubscriber
+from tickmux.websocket_proxy.client_door import ClientDoor
 from tickmux.websocket_proxy.client_protocol import ClientProtocol
 from tickmux.websocket_proxy.client_session import ClientSession
 from tickmux.websocket_proxy.dispatcher import Dispatcher
-from tickmux.websocket_proxy.door import Door
 from tickmux.websocket_proxy.feed import Feed, Move
 from tickmux.websocket_proxy.handshake import Origins
 from tickmux.websocket_proxy.port_check import check_port
@@ -65,7 +65,7 @@ class WebSocketProxy:
         self._high_water_mark = high_water_mark
         self.bus: BusSubscriber | None = None
         self._origins = origins or Origins()
-        self._door: Door | None = None
+        self._door: ClientDoor | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._farewells: set[asyncio.Task[None]] = set()
 
@@ -78,7 +78,7 @@ class WebSocketProxy:
             on_drained=self.dispatcher.flush,
         )
         self.bus.start()
-        self._door = Door(self.limits, self._origins, self.refusals, self._session)
+        self._door = ClientDoor(self.limits, self._origins, self.refusals, self._session)
         self.port = await self._door.open(self.host, self.port)
         self._sweeper = owned_task.keep_running(self._sweep, "sweep of slow clients")
 

@@ -40,7 +40,7 @@ _SPARE = 64
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Door:
+class ClientDoor:
     """Lets clients in. `session` makes the session of one whose handshake is good."""
 
     def __init__(
