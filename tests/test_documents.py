@@ -38,6 +38,16 @@ def test_the_protocol_page_names_every_code_and_option():
         assert f"`{option}`" in page
 
 
+def test_the_words_count_the_brokers_as_they_are():
+    on_top = {"rmoney", "tradesmart"}
+    assert on_top < set(broker_names())
+    number = len(set(broker_names()) - on_top)
+    words = f"{number} Indian brokers"
+    for path in (ROOT / "README.md", ROOT / "pyproject.toml", ROOT / "src" / "tickmux" / "__init__.py"):
+        assert words in path.read_text(), path
+    assert f"{number} and two on top (`rmoney`, `tradesmart`)" in (DOCS / "protocol.md").read_text()
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):

@@ -4,12 +4,14 @@ import json
 import os
 import pty
 import re
+import time
 import urllib.error
 import urllib.request
 
 import pytest
 
 from tickmux.broker._login_state import login_state
+from tickmux.codec import Credentials
 from tickmux.config import Settings
 from tickmux.database import BrokerSessions, Database
 
@@ -235,7 +237,8 @@ def test_status_says_what_has_expired(run, home):
     run("broker", "token", "zerodha", input="kite-key:sesame\n")
     settings = Settings.load()
     with Database.open(settings) as database:
-        BrokerSessions(database, settings.tickmux_secret).expire("trader", "zerodha", 1)
+        session = Credentials({"access_token": "sesame"}, time.time() - 1)
+        BrokerSessions(database, settings.tickmux_secret).store("trader", "zerodha", session)
     assert json.loads(run("broker", "status", "--json").stdout)[0]["state"] == "expired"
 
 

@@ -69,29 +69,6 @@ def test_deletion_leaves_no_secret_and_no_session(sessions, database):
     assert stored == [(None, None)]
 
 
-def test_an_expired_session_says_so_and_keeps_its_version(sessions, clock):
-    version = sessions.store("trader", "zerodha", SECOND)
-    clock.now = 2000.0
-    assert sessions.expire("trader", "zerodha", version) is True
-    found = sessions.get("trader")
-    assert (found.credentials.expires_at, found.version) == (2000.0, version)
-
-
-def test_expiry_never_moves_later(sessions, clock):
-    version = sessions.store("trader", "zerodha", FIRST)
-    clock.now = 9000.0
-    sessions.expire("trader", "zerodha", version)
-    assert sessions.get("trader").credentials.expires_at == 5000.0
-
-
-def test_a_refusal_of_an_old_token_does_not_expire_the_new_one(sessions):
-    old = sessions.store("trader", "zerodha", FIRST)
-    sessions.store("trader", "zerodha", SECOND)
-    assert sessions.expire("trader", "zerodha", old) is False
-    assert sessions.get("trader").credentials.expires_at is None
-    assert sessions.expire("nobody", "zerodha", 1) is False
-
-
 def test_login_values_are_kept_until_they_are_replaced(sessions):
     sessions.store("trader", "zerodha", FIRST, {"api_key": "a"})
     sessions.store("trader", "zerodha", SECOND)

@@ -280,6 +280,19 @@ def test_one_key_imported_twice_at_once_is_there_once(database):
         assert sorted(type(one).__name__ for one in found) == ["ApiKeyExists", "str"]
 
 
+def test_of_two_keys_of_one_name_at_once_there_is_one(database):
+    api_keys = ApiKeys(database, "pepper" * 8)
+    api_keys._hasher = NoHash()
+    for round_ in range(10):
+        found = at_once(*[lambda name=f"key {round_}": api_keys.create("trader", name, only_name=True)] * 3)
+        assert sorted(type(one).__name__ for one in found) == ["NameTaken", "NameTaken", "str"]
+    first, second = (key.key_id for key in api_keys.list("trader")[:2])
+    found = at_once(*(lambda key=key: api_keys.rename(key, "same") for key in (first, second)))
+    assert sorted(map(str, found)) == sorted(
+        ["True", "another key has this name: choose another, or revoke that key"]
+    )
+
+
 def test_no_version_of_a_session_is_given_out_twice(sessions):
     same = Credentials({"access_token": "same"})
     versions = [

@@ -57,8 +57,8 @@ export default function Setup() {
             required
             help={
               <>
-                The server's console shows it, and so does <code>tickmux user setup-code</code> on that machine: this
-                page is not surely opened there.
+                The server's console shows it, and so does <code>tickmux user setup-code</code> there. It is asked for
+                because this page may have been opened on another machine, or through a proxy.
               </>
             }
             wrong={wrong.code}

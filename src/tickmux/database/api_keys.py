@@ -62,6 +62,10 @@ class ApiKeyExists(ValueError):
     """The key that is to be imported is there already."""
 
 
+class NameTaken(ValueError):
+    """Another key of the user that is in use has this name."""
+
+
 class KeyOwner(NamedTuple):
     """Whose key it is, and the key id under which it is listed."""
 
@@ -90,11 +94,14 @@ class ApiKeys:
         self._cache_lock = threading.Lock()  # held for dictionary work only
         self._dummy: str | None = None
 
-    def create(self, user: str, name: str = "") -> str:
-        """A new key for `user`, who is made when unknown. The key itself is stored nowhere."""
+    def create(self, user: str, name: str = "", *, only_name: bool = False) -> str:
+        """A new key for `user`, who is made when unknown. The key itself is stored nowhere.
+
+        With `only_name` no other key of the user that is in use may have this name: raises NameTaken.
+        """
         key_id = _random(_KEY_ID_LENGTH)
         key = f"tmx_{key_id}_{_random(_SECRET_LENGTH)}"
-        self._store(user, name, key, key_id, fingerprint=None)
+        self._store(user, name, key, key_id, fingerprint=None, only_name=only_name)
         return key
 
     def import_key(self, key: str, user: str, name: str = "") -> str:
@@ -168,22 +175,32 @@ class ApiKeys:
         return set(waiting) - found
 
     def rename(self, key_id: str, name: str) -> bool:
-        """Gives a key another name; False when there is no such key."""
-        query = update(ApiKeyRow).where(ApiKeyRow.key_id == key_id)
+        """Gives a key another name, which no other key of its user that is in use may have; False when there is no
+        such key. Raises NameTaken."""
         with self._database.writing() as session:
-            changed = session.execute(query.values(name=name).returning(ApiKeyRow.id)).first()
-        return changed is not None
+            row = session.scalars(select(ApiKeyRow).where(ApiKeyRow.key_id == key_id)).one_or_none()
+            if row is None:
+                return False
+            if row.name != name:
+                _check_free(session, row.user_id, name)
+                row.name = name
+            return True
 
     # -- storing -------------------------------------------------------------------------------------------
 
-    def _store(self, user: str, name: str, key: str, key_id: str, fingerprint: str | None) -> None:
-        key_hash = self._hasher.hash(_digest(self._hash_key, key))
+    def _store(
+        self, user: str, name: str, key: str, key_id: str, fingerprint: str | None, *, only_name: bool = False
+    ) -> None:
+        key_hash = self._hasher.hash(_digest(self._hash_key, key))  # before the lock: it takes long
         with self._database.writing() as session:
+            owner = find_or_make_user(session, user)
+            if only_name:
+                _check_free(session, owner.id, name)
             row = ApiKeyRow(
                 key_id=key_id,
                 fingerprint=fingerprint,
                 key_hash=key_hash,
-                user_id=find_or_make_user(session, user).id,
+                user_id=owner.id,
                 name=name,
                 created=time.time(),
             )
@@ -251,6 +268,13 @@ class ApiKeys:
 
     def _fingerprint(self, key: str) -> str:
         return _digest(self._fingerprint_key, key).hex()
+
+
+def _check_free(session: Session, user_id: int, name: str) -> None:
+    """Call it within `Database.writing`, so that nobody takes the name before it is given."""
+    same = ApiKeyRow.user_id == user_id, ApiKeyRow.name == name, ApiKeyRow.revoked.is_(None)
+    if session.scalars(select(ApiKeyRow.id).where(*same).limit(1)).first() is not None:
+        raise NameTaken("another key has this name: choose another, or revoke that key")
 
 
 def find_or_make_user(session: Session, name: str) -> UserRow:

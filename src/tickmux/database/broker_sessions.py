@@ -128,16 +128,6 @@ class BrokerSessions:
         except SessionUnreadable:
             return {}
 
-    def expire(self, user: str, broker: str, version: int) -> bool:
-        """Notes that the broker no longer accepts the session; False when that version is not the stored one."""
-        with self._database.writing() as session:
-            row = _find(session, user, broker)
-            if row is None or row.version != version:
-                return False  # somebody has logged in again meanwhile
-            row.updated = self._clock()
-            row.expires_at = row.updated if row.expires_at is None else min(row.expires_at, row.updated)
-            return True
-
     def delete(self, user: str, broker: str) -> bool:
         """Forgets the session and everything remembered of the login; False when there is none."""
         with self._database.writing() as session:

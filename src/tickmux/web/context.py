@@ -1,6 +1,5 @@
 """What the routes work with: one `Web` for each app, and the `Call` that is being answered."""
 
-import threading
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -50,8 +49,6 @@ class Web:
         self.sessions = WebSessions(database)
         self.session_keys = SessionKeys(self.sessions, settings.api_key_pepper)
         self.api_keys = ApiKeys(database, settings.api_key_pepper)
-        self.naming = threading.Lock()
-        """Held while a name is looked up and then given to an API key."""
         self.broker_sessions = BrokerSessions(database, settings.tickmux_secret)
         self.instruments = InstrumentStore(database)
         self.search = SymbolSearch(database, self.instruments)

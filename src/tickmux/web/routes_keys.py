@@ -1,6 +1,7 @@
 """API keys of programs: made, named, revoked. A key is shown once."""
 
 from tickmux.database import ApiKey
+from tickmux.database.api_keys import NameTaken
 from tickmux.web.context import Call
 from tickmux.web.endpoint import Api
 from tickmux.web.errors import ApiError
@@ -21,18 +22,20 @@ def keys(call: Call) -> KeysAnswer:
     "POST", "/api/keys", "Make a key; it is shown this once", NewKeyAnswer, status=201, body=KeyNaming, errors=_TAKEN
 )
 def create(call: Call, body: KeyNaming) -> NewKeyAnswer:
-    with call.web.naming:
-        _check_free(call, body.name)
-        key = call.web.api_keys.create(call.user, body.name)
+    try:
+        key = call.web.api_keys.create(call.user, body.name, only_name=True)
+    except NameTaken as error:
+        raise _taken(error) from None
     return NewKeyAnswer(key=_detail(_find(call, key.split("_")[1])), api_key=key)
 
 
 @api.endpoint("PATCH", "/api/keys/<key_id>", "Rename a key", KeyAnswer, body=KeyNaming, errors={**_TAKEN, **_UNKNOWN})
 def rename(call: Call, key_id: str, body: KeyNaming) -> KeyAnswer:
-    with call.web.naming:
-        if _find(call, key_id).name != body.name:
-            _check_free(call, body.name)
-            call.web.api_keys.rename(key_id, body.name)
+    _find(call, key_id)
+    try:
+        call.web.api_keys.rename(key_id, body.name)
+    except NameTaken as error:
+        raise _taken(error) from None
     return KeyAnswer(key=_detail(_find(call, key_id)))
 
 
@@ -54,9 +57,8 @@ def _find(call: Call, key_id: str) -> ApiKey:
     raise ApiError(404, "NOT_FOUND", "there is no such key: see the list")
 
 
-def _check_free(call: Call, name: str) -> None:
-    if any(key.name == name and key.revoked is None for key in call.web.api_keys.list(call.user)):
-        raise ApiError(409, "NAME_TAKEN", "another key has this name: choose another, or revoke that key")
+def _taken(error: NameTaken) -> ApiError:
+    return ApiError(409, "NAME_TAKEN", str(error))
 
 
 def _detail(key: ApiKey) -> KeyDetail:

@@ -45,8 +45,8 @@ def set_up(call: Call, body: NewUser) -> SessionAnswer:
             raise ApiError(
                 403,
                 "SETUP_FORBIDDEN",
-                f"{why}: the server's console shows it, and so does `tickmux user setup-code`. It is asked for where "
-                "a request does not surely come from the machine that tickmux runs on",
+                f"{why}: the server's console shows it, and so does `tickmux user setup-code`. It is asked for since "
+                "this request may come from another machine, or through a proxy",
                 fields={"code": f"code: {why}"},
             )
     try:
