@@ -98,7 +98,9 @@ class Said:
         found = [
             each
             for each in self.instruments
-            if CHARACTERS[each.exchange] == exchange and each.token == str(code) and each.is_index is (kind == "H")
+            if CHARACTERS[each.exchange] == exchange
+            and each.token == str(code)
+            and (kind == "G" or each.is_index is (kind == "H"))
         ]
         if len(found) != 1:
             return None

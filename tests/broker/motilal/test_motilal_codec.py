@@ -230,3 +230,26 @@ def test_no_noise_raises_or_grows(frames: list[bytes | str]) -> None:
 def test_a_frame_of_many_packets_takes_a_moment() -> None:
     decoded = codec().decode(trade("N", 1, 1.0) * 50_000 + HEARTBEAT * 10 + bytes(29))
     assert (decoded.unrouted, len(decoded.replies)) == (50_000, 10)
+
+
+def test_the_day_of_an_index_is_a_quote() -> None:
+    body = struct.pack("<4f4x", 26000.5, 26100.0, 25950.25, 25980.0)
+    made = codec(NIFTY)
+    made.decode(index("N", 26000, 26068.15))
+    (tick,) = made.decode(packet("N", 26000, "G", body)).ticks
+    assert (tick.instrument, tick.mode) == (NIFTY, Mode.QUOTE)
+    assert (tick.ltp, tick.open, tick.high, tick.low, tick.close) == (26068.15, 26000.5, 26100.0, 25950.25, 25980.0)
+
+
+def test_the_day_of_a_code_that_an_index_and_a_scrip_share_is_nobodys() -> None:
+    share = Instrument(symbol="A", exchange="NSE", token=NIFTY.token, brexchange="NSE")
+    decoded = codec(NIFTY, share).decode(packet("N", int(NIFTY.token), "G", struct.pack("<4f4x", 1.0, 1.0, 1.0, 1.0)))
+    assert (decoded.ticks, decoded.unrouted) == ([], 1)
+
+
+def test_a_float_of_a_sentinel_takes_the_old_price_back() -> None:
+    made = codec()
+    made.decode(trade("N", 11536, 10.0))
+    (tick,) = made.decode(trade("N", 11536, 42949672.95)).ticks
+    assert tick.ltp is None
+    assert "ltp" in tick.taken_back
