@@ -76,7 +76,6 @@ export interface ProxyState {
   messages: number;
   bytes: number | null;
   conflated: number;
-  drops: number;
   latency_ms: Latency | null;
   clients_detail: ProxyClient[];
 }

@@ -350,7 +350,6 @@ export class MockApp {
         messages: sent * 3 + 812_345 + Math.floor((now - this.#started) * 2.1),
         bytes: sent * 900 + Math.floor((now - this.#started) * 460),
         conflated: 1_203_400,
-        drops: 0,
         latency_ms: latency,
         clients_detail: [
           {

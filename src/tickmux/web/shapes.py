@@ -133,7 +133,6 @@ class ProxyState(Struct, kw_only=True):
     messages: int
     bytes: int | None
     conflated: int
-    drops: int
     latency_ms: Latency | None
     clients_detail: list[ClientState]
 

@@ -74,7 +74,6 @@ class Telemetry:
             messages=max(0, proxy.dispatcher.delivered - probe.count),
             bytes=proxy.counters.bytes,
             conflated=proxy.dispatcher.conflated,
-            drops=0,
             latency_ms=latency,
             clients_detail=[
                 ClientState(

@@ -52,7 +52,7 @@ export default function Dashboard() {
   }
   const { proxy, feeds } = last;
   const latency = feeds.map(({ latency_ms }) => latency_ms).find((value) => value !== null) ?? null;
-  const drops = (total(feeds.map((feed) => feed.drops)) ?? 0) + proxy.drops;
+  const drops = total(feeds.map((feed) => feed.drops)) ?? 0;
 
   return (
     <>
