@@ -10,9 +10,10 @@ import pyotp
 import pytest
 
 from support.browser import ARGUMENTS, AXE, CHROMIUM, Complaints, System, log_in, missing
-from support.web import PASSWORD
+from support.web import PASSWORD, settings_in
 from tickmux.feeds.feed_directory import Upstream
 from tickmux.simulator import angel, zerodha
+from tickmux.web.setup_code import setup_code
 
 if reason := missing():
     warnings.warn(reason, stacklevel=1)  # the summary tells what was skipped only when it is asked to
@@ -161,6 +162,47 @@ def test_first_start_an_account_the_simulator_a_starter_list_and_prices_that_mov
     for symbol in ("NIFTY", "RELIANCE"):
         expect_moving(price(page, symbol))
     expect(page.get_by_text("Live · zerodha")).to_be_visible()
+
+
+def test_behind_a_proxy_the_first_user_is_made_with_the_setup_code_only(page, start, tmp_path):
+    system = start()
+    code = setup_code(settings_in(tmp_path / "home").tickmux_secret)
+    page.set_extra_http_headers({"X-Forwarded-For": "203.0.113.9"})
+    page.complaints.allow("status of 403")
+    page.goto(f"{system.url}/setup")
+    page.get_by_label("Setup code").fill("AAAA-BBBB-CCCC")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password again").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Code: the setup code is wrong.")).to_be_visible()
+    assert axe(page) == []
+    page.get_by_label("Setup code").fill(code.lower())
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Start the simulator")).to_be_visible()
+
+
+def test_the_password_is_changed_on_its_page_and_the_new_one_logs_in(page, start):
+    system = start(simulate="zerodha")
+    log_in(page, system.url)
+    page.goto(f"{system.url}/settings/password")
+    page.complaints.allow("status of 40[13]")
+    page.get_by_label("Present password").fill("not the password")
+    page.get_by_label("New password", exact=True).fill("another correct horse")
+    page.get_by_label("New password again").fill("another correct horse")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("the present password is wrong.")).to_be_visible()
+    page.get_by_label("Present password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The password is changed")).to_be_visible()
+    assert axe(page) == []
+    page.get_by_role("button", name="Log out trader").click()
+    page.get_by_label("User name").fill("trader")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("User name or password is wrong.")).to_be_visible()
+    page.get_by_label("Password").fill("another correct horse")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Log in")).not_to_be_visible()
 
 
 def test_a_wrong_password_is_told_and_the_right_one_leads_where_one_wanted_to_go(page, start):
