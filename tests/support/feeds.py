@@ -97,8 +97,10 @@ def impatient(adapter: Any, **changes: Any) -> Any:
 class Rig:
     """A simulator, a feed on it, and what the feed has published."""
 
-    def __init__(self, name: str, rate: float, changes: dict[str, Any]) -> None:
+    def __init__(self, name: str, rate: float, changes: dict[str, Any], *, patient: bool = False) -> None:
         self.name = name
+        self.patient = patient
+        """Keeps the broker's own delays."""
         self.exchange = Exchange(seed=7, rate=rate)
         self.simulator = load_simulator(name)(self.exchange)
         self.retry_waits: tuple[float, ...] = changes.pop("retry_waits", (0.01, 0.01))
@@ -113,7 +115,9 @@ class Rig:
         rows = [row for file, data in self.simulator.instrument_dump() for row in parser.parse(data, file)]
         self.instruments = ListedInstruments(rows)
         self.sessions = SessionsOfRig(self.simulator)
-        self.adapter = impatient(broker.adapter(self.simulator.urls), **self.changes)
+        self.adapter = broker.adapter(self.simulator.urls)
+        if not self.patient:
+            impatient(self.adapter, **self.changes)
         self.feed = LocalFeed(
             self.adapter,
             "test",
