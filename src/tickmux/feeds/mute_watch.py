@@ -156,7 +156,8 @@ class MuteWatch:
         prompt = sum(one.prompt for one in rhythms) >= _PROMPT_SHARE * len(rhythms)
         asked_at = max(one.asked_at for one in dumb)
         if self._pulse.last_tick < asked_at:  # nothing has come at all
-            if self._pulse.known and (prompt or now - asked_at >= self._pulse.pulse_patience):
+            patience = self._pulse.pulse_patience if self._pulse.known else self._quiet_after
+            if prompt or now - asked_at >= patience:
                 self._probed.clear()
                 return self._replace(now, f"{len(dumb)} instruments stay silent after they were subscribed again")
             return None
