@@ -5,13 +5,14 @@ import itertools
 import json
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.virtual_time import run_virtually
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.bus import batch_topic
-from tickmux.websocket_proxy.dispatcher import Dispatcher
+from tickmux.websocket_proxy.dispatcher import NOTHING_YET, Dispatcher
 from tickmux.websocket_proxy.subscription_index import LaneKey, SubscriptionIndex, TopicKey
 
 FEED = "f:a"
@@ -191,6 +192,63 @@ async def test_a_client_that_pauses_catches_up_with_the_newest_of_what_changed_o
     world.dispatcher.catch_up(client, marks, 1 << 30)
     client.flush()
     assert client.prices() == [1, 1, 99]
+
+
+@virtually
+async def test_a_client_that_is_behind_gets_portions_and_everything_has_its_turn():
+    world, client = World(), Client()
+    for symbol in "ABCD":
+        world.subscribe(client, symbol, throttle=0.0)
+    marks = world.index.pause(client)
+    shown = []
+    for price in range(1, 9):
+        world.send(*((symbol, price) for symbol in "ABCD"))
+        world.drained()
+        sent, everything = world.dispatcher.catch_up(client, marks, 100)
+        assert 100 <= sent < 300, "a portion, and not more than the one message that exceeds it"
+        assert not everything
+        shown.append([json.loads(frame[2 if frame[1] < 126 else 4 :])["symbol"] for frame in client.pending])
+        client.pending.clear()
+    assert [symbol for part in shown for symbol in part][:8] == list("ABCDABCD"), "each in its turn"
+    sent, everything = world.dispatcher.catch_up(client, marks, 1 << 30)
+    assert everything
+    client.pending.clear()
+    assert world.dispatcher.catch_up(client, marks, 1 << 30) == (0, True), "nothing twice"
+    assert client.pending == []
+
+
+@virtually
+async def test_of_what_a_client_has_never_seen_the_last_known_value_is_marked_as_such():
+    world, client, other = World(), Client(), Client()
+    world.subscribe(other, "A", throttle=0.0)
+    world.send(("A", 1))
+    world.drained()
+    world.subscribe(client, "A", throttle=0.0)
+    world.index.pause(client)
+    marks = {("A", "NSE", Mode.LTP): NOTHING_YET, ("GONE", "NSE", Mode.LTP): 0}
+    world.dispatcher.catch_up(client, marks, 1 << 30)
+    world.send(("A", 2))
+    world.drained()
+    world.dispatcher.catch_up(client, marks, 1 << 30)
+    client.flush()
+    assert [message.get("snapshot") for _, message in client.seen] == [True, None]
+    assert client.prices() == [1, 2]
+    assert list(marks) == [("A", "NSE", Mode.LTP)], "what is not held any more is forgotten"
+
+
+@virtually
+async def test_a_throttle_holds_for_a_client_that_is_behind_too():
+    world, client = World(), Client()
+    world.subscribe(client, "A", throttle=1.0)
+    marks = world.index.pause(client)
+    for price in range(100):
+        world.send(("A", price))
+        world.drained()
+        world.dispatcher.catch_up(client, marks, 1 << 30)
+        if client.pending:
+            client.flush()
+        await asyncio.sleep(0.03)
+    assert [round(at, 1) for at, _ in client.seen] == pytest.approx([0, 1, 2], abs=0.1)
 
 
 _steps = st.lists(
