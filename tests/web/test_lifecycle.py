@@ -18,7 +18,7 @@ from support.running import served
 from tickmux.websocket_proxy.app_integration import _HANDOVER
 from tickmux.websocket_proxy.port_check import describe_taken
 
-PATIENCE = 20
+PATIENCE = 60  # these start programs, on machines that may be busy
 RELEASE = 2.0
 
 FOREIGN = """
@@ -208,9 +208,10 @@ def test_gunicorn_replaces_its_worker(tmp_path):
         (2, (), "2 workers"),
         (1, ("--preload",), "leave --preload out"),
         (1, ("-k", "gevent"), "gevent has replaced"),
+        (3, ("-k", "gevent"), "gevent has replaced"),
         (1, ("-k", "tornado"), "worker class TornadoWorker"),
     ],
-    ids=["two workers", "preloaded", "gevent", "tornado"],
+    ids=["two workers", "preloaded", "gevent", "three of gevent", "tornado"],
 )
 def test_gunicorn_that_cannot_run_the_proxy_ends_at_once_with_the_reason_and_what_to_do(
     tmp_path, workers, more, reason
@@ -218,7 +219,7 @@ def test_gunicorn_that_cannot_run_the_proxy_ends_at_once_with_the_reason_and_wha
     with process(gunicorn(free_port(), workers, *more), tmp_path) as (child, lines, ws, _):
         assert child.wait(PATIENCE) != 0
         wait(lines, lambda: [line for line in lines if line.startswith("error: ")])
-        (line,) = {line for line in lines if line.startswith("error: ")}  # each of two workers may say it
+        (line,) = [line for line in lines if line.startswith("error: ")]
         assert reason in line
         assert "gunicorn -w 1 --threads 8" in line
         assert "tickmux proxy" in line

@@ -5,11 +5,16 @@ threads and sockets under it: it crashes or stands still. A fork leaves it behin
 of connections to the broker.
 """
 
+import os
+import signal
 import sys
+import time
 from typing import Any, NamedTuple, NoReturn
 
 _APP_LOAD_ERROR = 4
 """gunicorn ends, instead of starting another worker, when one of them exits with this."""
+
+_PATIENCE = 20.0
 
 _USE = (
     "use `gunicorn -w 1 --threads 8 …`, or run `tickmux proxy` apart and give gunicorn "
@@ -23,29 +28,51 @@ class _Gunicorn(NamedTuple):
     worker: type | None
     """None before the fork."""
     workers: int
+    age: int
+    """The number of the worker, counted from gunicorn's start; 0 before the fork."""
+
+    @property
+    def speaks(self) -> bool:
+        """One of several workers gives the reason and ends gunicorn, which ends the others: it logs a traceback when
+        two of them refuse to start."""
+        return self.worker is None or self.workers < 2 or self.age % self.workers == 1
 
 
 def refuse_unfit_host() -> None:
     """Ends the process, with the reason on standard error, where the proxy would not work."""
-    if (library := _patching_library()) is not None:
-        _refuse(f"{library} has replaced Python's threads and sockets, and the proxy does not work on its own")
     gunicorn = _gunicorn()
-    if gunicorn is None:
+    if (reason := _unfit(gunicorn)) is None:
         return
-    if gunicorn.worker is None:
-        _refuse("gunicorn's --preload starts the proxy before the worker, which would have none: leave --preload out")
-    if not {"SyncWorker", "ThreadWorker"} & {base.__name__ for base in gunicorn.worker.__mro__}:
-        _refuse(f"gunicorn's worker class {gunicorn.worker.__name__} cannot run the proxy")
-    if gunicorn.workers > 1:
-        _refuse(
-            f"gunicorn runs {gunicorn.workers} workers, each of which would open its own connections to the broker"
-        )
-
-
-def _refuse(reason: str) -> NoReturn:
+    if gunicorn is not None and not gunicorn.speaks:
+        _wait_for_the_end()
     sys.stderr.write(f"error: {reason}: {_USE}\n")
     sys.stderr.flush()
     sys.exit(_APP_LOAD_ERROR)
+
+
+def _wait_for_the_end() -> NoReturn:
+    """Waits until gunicorn ends this worker, `_PATIENCE` seconds at most."""
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    arbiter, ends = os.getppid(), time.monotonic() + _PATIENCE
+    while os.getppid() == arbiter and time.monotonic() < ends:
+        time.sleep(0.05)
+    sys.exit(0)
+
+
+def _unfit(gunicorn: _Gunicorn | None) -> str | None:
+    """Why the proxy would not work; None when it would."""
+    if (library := _patching_library()) is not None:
+        return f"{library} has replaced Python's threads and sockets, and the proxy does not work on its own"
+    if gunicorn is None:
+        return None
+    if gunicorn.worker is None:
+        return "gunicorn's --preload starts the proxy before the worker, which would have none: leave --preload out"
+    if not {"SyncWorker", "ThreadWorker"} & {base.__name__ for base in gunicorn.worker.__mro__}:
+        return f"gunicorn's worker class {gunicorn.worker.__name__} cannot run the proxy"
+    if gunicorn.workers > 1:
+        return f"gunicorn runs {gunicorn.workers} workers, each of which would open its own connections to the broker"
+    return None
 
 
 def _patching_library() -> str | None:
@@ -67,8 +94,8 @@ def _gunicorn() -> _Gunicorn | None:
         owner: Any = frame.f_locals.get("self")
         modules = {base.__module__ for base in type(owner).__mro__}
         if "gunicorn.workers.base" in modules:
-            return _Gunicorn(type(owner), owner.cfg.workers)
+            return _Gunicorn(type(owner), owner.cfg.workers, owner.age)
         if "gunicorn.arbiter" in modules:
-            return _Gunicorn(None, owner.cfg.workers)
+            return _Gunicorn(None, owner.cfg.workers, 0)
         frame = frame.f_back  # type: ignore[assignment]
     return None
