@@ -69,8 +69,8 @@ class DhanSimulator(BrokerSimulator):
     endpoints = {
         "main": "ws:/feed",
         "depth20": "ws:/twentydepth",
-        "depth200": "ws:/twohundreddepth",
-        "depth200_other": "ws:/",
+        "depth200": "ws:/",
+        "depth200_other": "ws:/twohundreddepth",
         "auth": "http:/",
         "instruments": "http:/api-data/api-scrip-master.csv",
     }

@@ -29,7 +29,7 @@ from tickmux.simulator.dhan import API_KEY, API_SECRET, CLIENT_ID, PIN, TOTP_SEC
 from tickmux.simulator.market.exchange import Exchange
 from tickmux.simulator.market.security import PRICE_UNIT, Level, Security
 from tickmux.tick import Mode, tick_fields
-from tickmux.websocket_proxy.base_adapter import AuthRejected
+from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable
 
 NAMES = ("dhan", "dhan_sandbox")
 SIZES = {2: 16, 4: 50, 5: 12, 6: 16, 7: 8, 8: 162, 50: 10}
@@ -343,10 +343,10 @@ def test_depth_sockets_serve_books_of_two_exchanges_and_heed_both_unsubscribe_co
 def test_the_200_level_socket_takes_one_instrument_at_either_address() -> None:
     async def play(simulator: DhanSimulator) -> None:
         adapter = BROKER.adapter(simulator.urls)
-        adapter.handshake_failure(404, "", {}, b"")
+        adapter.channel_failure("depth200", 404, Unavailable("gone"))
         async with httpx.AsyncClient() as http:
             other = (await adapter.endpoint("depth200", simulator.credentials, http)).url
-        assert urlsplit(other).path in ("", "/")
+        assert urlsplit(other).path == "/twohundreddepth"
         for client in (await connect(simulator, "depth200"), await WireClient.connect(other)):
             short = {"RequestCode": 23, "ExchangeSegment": "NSE_EQ", "SecurityId": "3045"}
             client.send(json.dumps(short))
