@@ -69,6 +69,15 @@ def test_deletion_leaves_no_secret_and_no_session(sessions, database):
     assert stored == [(None, None)]
 
 
+def test_versions_are_those_of_all_sessions_that_there_are(sessions):
+    first = sessions.store("trader", "zerodha", FIRST)
+    other = sessions.store("other", "zerodha", FIRST)
+    sessions.store("trader", "upstox", FIRST)
+    sessions.delete("trader", "upstox")
+    assert sessions.versions() == {("trader", "zerodha"): first, ("other", "zerodha"): other}
+    assert sessions.store("trader", "zerodha", FIRST) == sessions.versions()["trader", "zerodha"] != first
+
+
 def test_login_values_are_kept_until_they_are_replaced(sessions):
     sessions.store("trader", "zerodha", FIRST, {"api_key": "a"})
     sessions.store("trader", "zerodha", SECOND)

@@ -140,6 +140,16 @@ class BrokerSessions:
             row.version += 1
             return True
 
+    def versions(self) -> dict[tuple[str, str], int]:
+        """(user, broker) -> version of every session; a look that costs little, to be repeated."""
+        query = (
+            select(UserRow.name, BrokerSessionRow.broker, BrokerSessionRow.version)
+            .join(BrokerSessionRow, BrokerSessionRow.user_id == UserRow.id)
+            .where(BrokerSessionRow.credentials.is_not(None))
+        )
+        with self._database.reading() as session:
+            return {(user, broker): version for user, broker, version in session.execute(query)}
+
     def list(self, user: str | None = None) -> list[SessionInfo]:
         """All sessions, or one user's."""
         query = _sessions().order_by(UserRow.name, BrokerSessionRow.broker)

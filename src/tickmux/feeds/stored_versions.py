@@ -66,5 +66,4 @@ class StoredVersions:
             await asyncio.sleep(_INTERVAL)
 
     def _read(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
-        sessions = {(one.user, one.broker): one.version for one in self._sessions_table.list()}
-        return sessions, {one.broker: one.generation for one in self._store.lists()}
+        return self._sessions_table.versions(), {one.broker: one.generation for one in self._store.lists()}
