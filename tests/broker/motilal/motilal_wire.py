@@ -102,6 +102,8 @@ class Said:
             and each.token == str(code)
             and (kind == "G" or each.is_index is (kind == "H"))
         ]
+        if kind == "G" and len(found) > 1:
+            found = [each for each in found if not each.is_index]
         if len(found) != 1:
             return None
         return self._tick(found[0], kind, raw)

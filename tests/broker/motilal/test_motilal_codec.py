@@ -241,10 +241,10 @@ def test_the_day_of_an_index_is_a_quote() -> None:
     assert (tick.ltp, tick.open, tick.high, tick.low, tick.close) == (26068.15, 26000.5, 26100.0, 25950.25, 25980.0)
 
 
-def test_the_day_of_a_code_that_an_index_and_a_scrip_share_is_nobodys() -> None:
+def test_the_day_of_a_code_that_an_index_and_a_scrip_share_is_the_scrips() -> None:
     share = Instrument(symbol="A", exchange="NSE", token=NIFTY.token, brexchange="NSE")
-    decoded = codec(NIFTY, share).decode(packet("N", int(NIFTY.token), "G", struct.pack("<4f4x", 1.0, 1.0, 1.0, 1.0)))
-    assert (decoded.ticks, decoded.unrouted) == ([], 1)
+    day = packet("N", int(NIFTY.token), "G", struct.pack("<4f4x", 1.0, 1.0, 1.0, 1.0))
+    assert [tick.instrument for tick in codec(NIFTY, share).decode(day).ticks] == [share]
 
 
 def test_a_float_of_a_sentinel_takes_the_old_price_back() -> None:

@@ -254,9 +254,9 @@ class MotilalCodec(FeedCodec):
                 continue
             key = exchange << 32 | code
             record = records.get(-key if kind == b"H" else key)
-            if kind == b"G" and (index := records.get(-key)) is not None:
-                # Indices have a day's OHLC as well. Of an index and a scrip with one code it may be either's.
-                record = index if record is None else None
+            if record is None and kind == b"G":
+                # Indices have a day's OHLC as well. Where a scrip of this code is registered, it is the scrip's.
+                record = records.get(-key)
             if record is not None:
                 ticks.append(record.after(read, frame, at, time))
             elif kind != b"H":  # all indices are sent to everybody: those that are not subscribed are not counted
