@@ -23,6 +23,11 @@ EXCHANGES = (
     "CRYPTO",
 )
 
+MAX_SYMBOL_LENGTH = 64
+"""Of what clients may ask for."""
+MAX_LOT_SIZE = 2**31 - 1
+"""What every database takes as a whole number."""
+
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 

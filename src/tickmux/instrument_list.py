@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from tickmux.codec import Credentials
-from tickmux.instrument import Instrument
+from tickmux.instrument import MAX_LOT_SIZE, MAX_SYMBOL_LENGTH, Instrument
 
 
 class Download(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +57,14 @@ class InstrumentList(ABC):
         """How many of the skipped rows could not be read; the others are of what is not wanted."""
         return sum(count for reason, count in self.skipped.items() if _UNREADABLE.match(reason))
 
+    def read(self, data: bytes, filename: str) -> Iterator[Instrument]:
+        """As `parse`, without the rows that nobody could ask for or no database could hold; they are counted."""
+        for row in self.parse(data, filename):
+            if reason := _unfit(row):
+                self.skipped[reason] += 1
+            else:
+                yield row
+
     @abstractmethod
     def downloads(self, credentials: Credentials | None) -> list[Download]:
         """What to fetch, in the order in which `parse` wants it."""
@@ -67,3 +75,14 @@ class InstrumentList(ABC):
 
         Raises ListFormatError when the data is no such file. `filename` may be a user's own name for it.
         """
+
+
+def _unfit(row: Instrument) -> str:
+    """Why the instrument cannot be listed, as a reason that is counted; empty for nearly all."""
+    if not row.symbol.isprintable() or not 0 < len(row.symbol) <= MAX_SYMBOL_LENGTH:
+        return "bad symbol"
+    if not 0 <= row.lotsize <= MAX_LOT_SIZE:
+        return "bad lot size"
+    if "\0" in f"{row.token}{row.brexchange}{row.brsymbol}{row.name}{row.instrumenttype}{row.extra}":
+        return "bad text"  # PostgreSQL has no such character
+    return ""

@@ -305,3 +305,25 @@ def test_every_file_of_a_broker_with_several_says_what_it_holds(name):
     if len([one for one in files if not one.optional]) > 1:
         held = {exchange for one in files for exchange in one.exchanges}
         assert served <= held | {"MCX_INDEX", "GLOBAL_INDEX", "CDS_INDEX", "NCO", "BCD"}
+
+
+UNFIT = {
+    "bad lot size": Instrument("LOT", "NSE", "2", lotsize=10**23),
+    "bad symbol": Instrument("X" * 65, "NSE", "3"),
+    "bad text": Instrument("NUL", "NSE", "4", name="a\0b"),
+}
+
+
+@pytest.mark.parametrize("reason", UNFIT)
+def test_a_row_that_no_database_could_hold_is_left_out_alone_and_counted(store, reason):
+    class WithOne(Lines):
+        def parse(self, data, filename):
+            yield Instrument("SBIN", "NSE", "1", lotsize=2**31 - 1)
+            yield UNFIT[reason]
+
+    reader = WithOne()
+    with httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200))) as http:
+        update_instruments("lines", reader, store, Credentials({}), http, lambda *_: None, lambda _: None)
+    assert store.count("lines") == 1
+    assert reader.skipped == {reason: 2}
+    assert reader.unreadable == 2

@@ -266,6 +266,15 @@ def test_a_spelling_that_contradicts_itself_is_refused_with_the_right_one():
     assert '{"symbol":"SBIN","exchange":"BSE"}' in item.error.message
 
 
+@pytest.mark.parametrize("entry", ["SBIN", {"symbol": "SBIN"}])
+def test_where_the_exchange_is_missing_the_message_shows_how_it_is_written(entry):
+    (item,) = parse_request(json.dumps({"action": "subscribe", "symbols": [entry]}), 10).items
+    assert item.error.code == ErrorCode.INVALID_PARAMETERS
+    assert "exchange is missing" in item.error.message
+    for spelling in ("NSE:SBIN", "SBIN@NSE", '{"symbol":"SBIN","exchange":"NSE"}'):
+        assert spelling in item.error.message
+
+
 @pytest.mark.parametrize("options", [{"format": "xml"}, {"throttle_ms": -1}, "flat", {"feed_status": "yes"}])
 def test_wrong_options_are_a_failed_authentication_that_names_what_is_possible(options):
     error = refusal(json.dumps({"action": "authenticate", "api_key": "k", "options": options}))

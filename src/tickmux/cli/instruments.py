@@ -155,7 +155,7 @@ def parse(
             raise NotFound(f"there is no file {file}") from None
         except OSError as error:
             raise Failed(f"{file} cannot be read: {error.strerror}") from None
-        count += _print_lines(reader.parse(data, file.name))
+        count += _print_lines(reader.read(data, file.name))
     _report(f"{count} instruments", reader.skipped)
 
 

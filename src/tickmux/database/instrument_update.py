@@ -87,7 +87,7 @@ def update_instruments(
         nonlocal read
         for data, part in files:
             try:
-                rows = reader.parse(data, part.filename)
+                rows = reader.read(data, part.filename)
                 for row in rows:
                     read += 1
                     yield row

@@ -49,5 +49,5 @@ class SimulatedMarket:
         parser = load_broker(name).instruments()
         self._store.replace(
             simulated_list(name),
-            (row for filename, data in self.simulator.instrument_dump() for row in parser.parse(data, filename)),
+            (row for filename, data in self.simulator.instrument_dump() for row in parser.read(data, filename)),
         )

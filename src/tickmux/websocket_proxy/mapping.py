@@ -62,6 +62,11 @@ def parse_exchange(value: object) -> str:
     """An exchange code, in any case."""
     if isinstance(value, str) and (exchange := value.strip().upper()) in _KNOWN_EXCHANGES:
         return exchange
+    if value is None:
+        raise RequestError(
+            ErrorCode.INVALID_PARAMETERS,
+            'exchange is missing: send NSE:SBIN, SBIN@NSE or {"symbol":"SBIN","exchange":"NSE"}',
+        )
     raise RequestError(
         ErrorCode.INVALID_PARAMETERS, f"exchange {shown(value)} is unknown: use one of {', '.join(EXCHANGES)}"
     )

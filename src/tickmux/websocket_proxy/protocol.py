@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from tickmux.errors import ErrorCode, RequestError
-from tickmux.instrument import EXCHANGES
+from tickmux.instrument import EXCHANGES, MAX_SYMBOL_LENGTH
 from tickmux.tick import Mode
 from tickmux.websocket_proxy.mapping import (
     DEFAULT_DEPTH,
@@ -22,7 +22,6 @@ from tickmux.websocket_proxy.mapping import (
     shown,
 )
 
-MAX_SYMBOL_LENGTH = 64
 MAX_THROTTLE_MS = 60_000
 _KNOWN_EXCHANGES = frozenset(EXCHANGES)
 OPTIONS_HELP = (
