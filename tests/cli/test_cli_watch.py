@@ -79,3 +79,10 @@ def test_a_hang_up_ends_the_server_in_good_order(tmp_path):
                 client.recv(30)
             assert closed.value.rcvd.code == 1001
         assert running.process.wait(30) == 0
+
+
+def test_a_server_that_a_script_has_started_in_the_background_ends_by_sigint(tmp_path):
+    """Shells without job control start such processes with SIGINT ignored; whoever sends it all the same means it."""
+    ignoring = ("sh", "-c", 'trap "" INT; exec "$0" -m tickmux "$@"', sys.executable)
+    with served(tmp_path, "--simulate", "zerodha", program=ignoring):
+        pass  # `served` ends it by SIGINT, and fails when that takes too long

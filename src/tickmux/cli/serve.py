@@ -175,9 +175,10 @@ def _stop_signal() -> asyncio.Event:
     """Set when the user or the system asks this process to end."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP, and means it
-            loop.add_signal_handler(number, stopping.set)
+    for number in (signal.SIGINT, signal.SIGTERM):  # of a job in the background, too, for which shells ignore SIGINT
+        loop.add_signal_handler(number, stopping.set)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it, and means it
+        loop.add_signal_handler(signal.SIGHUP, stopping.set)
     return stopping
 
 
