@@ -132,6 +132,7 @@ class Host:
         self.http = None
         self.token = "t1"
         self.refused = []
+        self.accepted = 0
         self.sessions = []
         self.ticks = []
         self.states = []
@@ -147,6 +148,9 @@ class Host:
 
     def credentials_refused(self, credentials, message, *, certain):
         self.refused.append(credentials["token"])
+
+    def session_accepted(self):
+        self.accepted += 1
 
     def session_begins(self, channel, instruments):
         self.sessions.append(list(instruments))
@@ -353,6 +357,29 @@ async def beat(world):
     while True:
         world.link.alive()
         await asyncio.sleep(1)
+
+
+class HangingUp(Adapter):
+    refuses_by_closing = True
+
+
+@virtually
+async def test_where_a_refusal_is_a_closed_connection_only_ticks_or_half_a_minute_prove_a_session():
+    async with World(HangingUp()) as world:
+        await settle(2)
+        world.link.closed.set_result(Closed(1000, ""))
+        await settle(3)
+        assert (len(world.links), world.host.accepted) == (2, 0)
+        world.connection.want(A, "ltp")
+        await settle()
+        world.link.receive("A")
+        world.link.closed.set_result(Closed(1000, ""))
+        await settle(5)
+        assert (len(world.links), world.host.accepted) == (3, 1)
+        keep_alive = asyncio.ensure_future(beat(world))
+        await settle(40)
+        keep_alive.cancel()
+        assert (len(world.links), world.host.accepted) == (3, 2)
 
 
 @virtually

@@ -5,8 +5,10 @@ import asyncio
 import httpx
 import pytest
 
+from support.feeds import rig
 from tickmux.simulator import load_simulator, simulator_names
 from tickmux.simulator.market.exchange import Exchange
+from tickmux.tick import Mode
 from tickmux.websocket_proxy.base_adapter import AuthRejected, Unavailable, refused
 from tickmux.websocket_proxy.broker_factory import load_broker
 
@@ -77,3 +79,15 @@ def test_rest_calls_before_a_connect_tell_them_apart_too(broker, status, limited
 
 def credentials_of(broker):
     return load_simulator(broker)(Exchange(seed=1)).credentials
+
+
+@pytest.mark.parametrize("broker", [name for name in BROKERS if load_broker(name).adapter({}).refuses_by_closing])
+def test_a_token_that_was_never_good_for_more_than_an_open_door_is_dead_after_one_verdict(broker):
+    async def main():
+        async with rig(broker) as feed:
+            feed.simulator.subscribe = lambda client, *_: client.close(1000)  # it accepts, then hangs up
+            await feed.subscribe(feed.listed(1), Mode.LTP)
+            await feed.state("auth_expired")
+            assert feed.feed.counters.auth_failures == 1
+
+    asyncio.run(main())

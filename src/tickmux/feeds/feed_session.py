@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _SHORTEST_NAP = 0.001
 """A deadline that rounding puts into the past must not become a busy loop."""
 _MAX_HTTP_ANSWER = 8 << 20
+PROVEN_AFTER = 30.0
+"""Seconds of a session that prove its credentials where only time and market data can."""
 
 
 class SessionHost(Protocol):
@@ -42,6 +44,9 @@ class SessionHost(Protocol):
 
     def session_begins(self, channel: str, instruments: Sequence[Instrument]) -> None:
         """A new session carries these instruments from now on."""
+
+    def session_accepted(self) -> None:
+        """The broker takes the session's credentials."""
 
     def session_ends(self, channel: str, instruments: Sequence[Instrument]) -> None:
         """It does so no more: what it said is of yesterday."""
@@ -94,6 +99,7 @@ class FeedSession:
         self._rest_base = ""
         self._link: Link | None = None
         self._ready = not self.codec.waits_for_ready
+        self._proven = False
         self._failure: Exception | None = None
         self._outbox = Outbox(
             channel.frame_gap, send=self._write, ask=self._ask, answered=self._take, wake=wishes.changed.set
@@ -112,6 +118,7 @@ class FeedSession:
             self._outbox.put(self.codec.open_frames(credentials))
             await self._live(link, began)
         finally:
+            self._prove(self.last_tick > 0)
             await self._outbox.close()
             self._part(link)
             if self.live:
@@ -133,6 +140,9 @@ class FeedSession:
                 beat_at, look_at = now + self._heartbeat_interval(), now + SWEEP
                 self.host.session_begins(self._channel_name, tuple(wishes.wanted))
                 self._became_live()
+            if not self._proven:
+                taken = not self.host.adapter.refuses_by_closing or now - began >= PROVEN_AFTER
+                self._prove(self.live and (taken or self.last_tick > 0))
             if not self._ready and now - began >= channel.ready_timeout:
                 raise SessionOver(f"no answer to the log-in within {channel.ready_timeout:g} s")
             if now - self.last_sign >= channel.stall_after:
@@ -161,6 +171,11 @@ class FeedSession:
             if now < settled_at:
                 deadline = min(deadline, settled_at)
             await self._nap(link, max(_SHORTEST_NAP, deadline - now))
+
+    def _prove(self, proven: bool) -> None:
+        if proven and not self._proven:
+            self._proven = True
+            self.host.session_accepted()
 
     def _heartbeat_interval(self) -> float:
         return self.codec.heartbeat_interval or self._channel.heartbeat_interval or float("inf")

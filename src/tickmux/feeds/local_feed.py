@@ -345,8 +345,10 @@ class LocalFeed:
         self.keeper.refused(credentials, message, certain=certain)
 
     def session_begins(self, channel: str, instruments: Sequence[Instrument]) -> None:
-        self.keeper.accepted()
         self._awaited_since = self._clock()
+
+    def session_accepted(self) -> None:
+        self.keeper.accepted()
 
     def session_ends(self, channel: str, instruments: Sequence[Instrument]) -> None:
         self.publisher.end_session(channel, instruments)

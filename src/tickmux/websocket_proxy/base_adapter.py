@@ -139,6 +139,9 @@ class BaseBrokerWebSocketAdapter(ABC):
     urls: Mapping[str, str]
     default_urls: ClassVar[Mapping[str, str]]
     has_orders: ClassVar[bool] = False
+    refuses_by_closing: ClassVar[bool] = False
+    """True where the broker takes any credentials at first and refuses them by closing the connection: only market
+    data or half a minute of a session proves them."""
     total_connections: ClassVar[int | None] = None
     """Connections that the broker allows over all channels together, where it counts them so."""
 

@@ -51,6 +51,7 @@ class KotakAdapter(BaseBrokerWebSocketAdapter):
         "login": "https://mis.kotaksecurities.com",
         "files": "https://lapi.kotaksecurities.com/wso2-scripmaster/v1/prod",
     }
+    refuses_by_closing = True
     channels = {
         "main": Channel(
             symbols=1000,

@@ -52,6 +52,7 @@ class MotilalAdapter(BaseBrokerWebSocketAdapter):
         "feed": "wss://ws1feed.motilaloswal.com/jwebsocket/jwebsocket",
         "api": "https://openapi.motilaloswal.com",
     }
+    refuses_by_closing = True
     channels = {
         "main": Channel(
             symbols=USUAL_LIMIT,

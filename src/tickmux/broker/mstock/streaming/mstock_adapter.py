@@ -32,6 +32,7 @@ class MStockAdapter(BaseBrokerWebSocketAdapter):
         "api": "https://api.mstock.trade",
         "annexure": "https://tradingapi.mstock.com/docs/v1/Annexure/",
     }
+    refuses_by_closing = True
     channels = {
         "main": Channel(
             symbols=1000,

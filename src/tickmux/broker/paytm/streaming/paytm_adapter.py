@@ -42,6 +42,7 @@ class PaytmAdapter(BaseBrokerWebSocketAdapter):
         "login": "https://login.paytmmoney.com/merchant-login",
         "instruments": "https://developer.paytmmoney.com/data/v1/scrips/security_master.csv",
     }
+    refuses_by_closing = True
     channels = {
         "main": Channel(
             symbols=1000,

@@ -43,6 +43,7 @@ class PocketfulAdapter(BaseBrokerWebSocketAdapter):
         "direct_feed": "wss://algo.pocketful.in/ws/v1/feeds",
         "direct_api": "https://algo.pocketful.in",
     }
+    refuses_by_closing = True
     channels = {
         "main": Channel(
             symbols=1000,
