@@ -249,6 +249,7 @@ class LocalFeed:
             symbols=len(self.demand),
             counters=counters,
             instruments=self.instruments.counts,
+            notes=self.adapter.notes,
         )
 
     def _connection_info(self, connection: FeedConnection) -> ConnectionInfo:

@@ -207,5 +207,10 @@ class BaseBrokerWebSocketAdapter(ABC):
         """What a close frame of the server means: AuthRejected, Unavailable, or None for a plain disconnect."""
         return None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is known only by measuring, in sentences for people; said in `get_broker_info`."""
+        return ()
+
     def serves(self, exchange: str) -> bool:
         return exchange in self.exchanges

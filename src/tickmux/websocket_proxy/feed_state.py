@@ -141,6 +141,7 @@ class FeedInfo(msgspec.Struct, frozen=True):
     capacity: by channel; empty where the feed has no upstream of ours.
     symbols: instruments in demand.
     instruments: how many of them are in each `InstrumentState`.
+    notes: what has been measured of the broker's feed, in sentences for people.
     """
 
     capacity: Mapping[str, ChannelSize]
@@ -148,3 +149,4 @@ class FeedInfo(msgspec.Struct, frozen=True):
     symbols: int
     counters: FeedCounters | None
     instruments: Mapping[str, int] = {}
+    notes: Sequence[str] = ()

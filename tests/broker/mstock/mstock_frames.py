@@ -2,6 +2,7 @@
 
 import struct
 
+from tickmux.broker.mstock.streaming.mstock_adapter import MStockAdapter
 from tickmux.broker.mstock.streaming.mstock_mapping import MStockCodec
 from tickmux.broker.mstock.streaming.token_trust import TokenTrust
 from tickmux.instrument import Instrument
@@ -21,7 +22,7 @@ EPOCH = 1_754_453_983_000
 
 
 def codec(*instruments: Instrument, kind: str = "snap_quote") -> MStockCodec:
-    made = MStockCodec(TokenTrust(lambda: 0.0))
+    made = MStockCodec(TokenTrust(lambda: 0.0), MStockAdapter().clock)
     made.subscribe(instruments, kind)
     return made
 

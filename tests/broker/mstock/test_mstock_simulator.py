@@ -17,6 +17,7 @@ from support import vector_market
 from support.sdk import official_sdk
 from support.simulators import MORNING, running
 from tickmux.broker.mstock import BROKER
+from tickmux.broker.mstock.streaming.mstock_adapter import MStockAdapter
 from tickmux.broker.mstock.streaming.mstock_mapping import MODES, MStockCodec
 from tickmux.broker.mstock.streaming.token_trust import TokenTrust
 from tickmux.codec import Credentials, Event
@@ -52,7 +53,7 @@ async def call(simulator: MStockSimulator, session: Credentials | None = None) -
     async with httpx.AsyncClient(trust_env=False) as http:
         endpoint = await adapter.endpoint("main", session, http)
     client = await WireClient.connect(endpoint.url)
-    codec = MStockCodec(TokenTrust(lambda: 0.0))
+    codec = MStockCodec(TokenTrust(lambda: 0.0), MStockAdapter().clock)
     client.send(*map(str, codec.open_frames(session)))
     return client, codec
 
@@ -106,7 +107,7 @@ def test_the_encoder_writes_the_bytes_of_the_shared_vectors(
 @pytest.mark.parametrize("kind", MODES)
 def test_our_codec_reads_every_instrument_as_the_market_has_it(market: Exchange, kind: str) -> None:
     simulator = MStockSimulator(market)
-    codec = MStockCodec(TokenTrust(lambda: 0.0))
+    codec = MStockCodec(TokenTrust(lambda: 0.0), MStockAdapter().clock)
     listed = instruments(simulator)
     codec.subscribe(list(listed.values()), kind)
     assert len(codec.routes) == len(listed) > 250

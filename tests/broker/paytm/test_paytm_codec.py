@@ -41,7 +41,7 @@ EPOCH = 1_795_409_130_000
 
 
 def codec(*instruments: Instrument, kind: str = "FULL") -> PaytmCodec:
-    made = PaytmCodec(Farewells(lambda: 0.0))
+    made = PaytmCodec(Farewells(lambda: 0.0), PaytmAdapter().clock)
     made.subscribe(instruments, kind)
     return made
 

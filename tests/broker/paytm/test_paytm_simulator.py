@@ -16,6 +16,7 @@ from support.simulators import MORNING, running
 from tickmux.broker._login_state import login_state
 from tickmux.broker.paytm import BROKER
 from tickmux.broker.paytm.streaming.farewells import Farewells
+from tickmux.broker.paytm.streaming.paytm_adapter import PaytmAdapter
 from tickmux.broker.paytm.streaming.paytm_mapping import PaytmCodec
 from tickmux.codec import Credentials, Event
 from tickmux.instrument import Instrument
@@ -40,7 +41,7 @@ async def call(simulator: PaytmSimulator, session: Credentials | None = None) ->
     adapter = BROKER.adapter(simulator.urls)
     async with httpx.AsyncClient(trust_env=False) as http:
         endpoint = await adapter.endpoint("main", session or simulator.credentials, http)
-    return await WireClient.connect(endpoint.url), PaytmCodec(Farewells(lambda: 0.0))
+    return await WireClient.connect(endpoint.url), PaytmCodec(Farewells(lambda: 0.0), PaytmAdapter().clock)
 
 
 def instruments(simulator: PaytmSimulator) -> dict[tuple[str, str], Instrument]:
@@ -99,7 +100,7 @@ def test_the_encoder_writes_the_bytes_of_the_shared_vectors(
 @pytest.mark.parametrize("kind", ["LTP", "QUOTE", "FULL"])
 def test_our_codec_reads_every_instrument_as_the_market_has_it(market: Exchange, kind: str) -> None:
     simulator = PaytmSimulator(market)
-    codec = PaytmCodec(Farewells(lambda: 0.0))
+    codec = PaytmCodec(Farewells(lambda: 0.0), PaytmAdapter().clock)
     listed = instruments(simulator)
     codec.subscribe(list(listed.values()), kind)
     assert len(codec.routes) == len(listed) > 250

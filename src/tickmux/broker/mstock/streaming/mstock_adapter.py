@@ -6,7 +6,8 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from tickmux.broker.mstock.streaming.mstock_mapping import EXCHANGE_TYPES, OI_EXCHANGES, MStockCodec
+from tickmux.broker._clock_offset import ClockOffset
+from tickmux.broker.mstock.streaming.mstock_mapping import EPOCH, EXCHANGE_TYPES, OI_EXCHANGES, MStockCodec
 from tickmux.broker.mstock.streaming.token_trust import TokenTrust
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
@@ -48,6 +49,11 @@ class MStockAdapter(BaseBrokerWebSocketAdapter):
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         super().__init__(urls)
         self.trust = TokenTrust(time.monotonic)
+        self.clock = ClockOffset(self.name, time.time, epoch=EPOCH)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (self.clock.words,)
 
     def asked_mode(self, instrument: Instrument, mode: Mode) -> Mode:
         # Open interest comes with snap quotes only, which count no more than quotes.
@@ -57,7 +63,7 @@ class MStockAdapter(BaseBrokerWebSocketAdapter):
         return (Stream("main", _KINDS[mode]),)
 
     def codec(self, channel: str) -> FeedCodec:
-        return MStockCodec(self.trust)
+        return MStockCodec(self.trust, self.clock)
 
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         token = credentials["access_token"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tickmux.broker._clock_offset import ClockOffset
 from tickmux.broker._wire_values import PLAIN, count, epoch_ms, float_count, short_count, wide_price
 from tickmux.broker.mstock.streaming.token_trust import TokenTrust
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
@@ -41,8 +42,9 @@ _read_circuits = struct.Struct("<qq").unpack_from
 _LEVEL = struct.Struct("<HqqH")  # flag, quantity, price, orders
 _little, _big = struct.Struct("<HH").unpack_from, struct.Struct(">HH").unpack_from
 
-_EPOCH_SHIFT = 315_532_800 - 19_800
-"""From seconds since 1980 on a clock in India to seconds since 1970 in UTC (section 5)."""
+EPOCH = 315_532_800
+"""From 1970 to 1980, in seconds: times count from there on. That it is a clock in India is likely, not certain
+(section 5), so it is measured."""
 _PRICES = ("ltp", "open", "high", "low", "close", "avg_trade_price")
 
 _ABOUT_LOGIN = ("token", "session", "login", "log in")
@@ -64,11 +66,12 @@ _encode = msgspec.json.encode
 
 
 class MStockCodec(FeedCodec):
-    """Kinds are those of `MODES`. `trust` is told what the feed says about the token."""
+    """Kinds are those of `MODES`. `trust` is told what the feed says about the token, `clock` of its times."""
 
-    def __init__(self, trust: TokenTrust) -> None:
+    def __init__(self, trust: TokenTrust, clock: ClockOffset) -> None:
         super().__init__()
         self._trust = trust
+        self._clock = clock
         self._currency_divisor = _DIVISOR
         self._token = ""
         self._proved = False
@@ -116,6 +119,8 @@ class MStockCodec(FeedCodec):
             return Decoded()
         if frame[1] == _CURRENCY and max(tick.ltp or 0, tick.close or 0) > _DEAREST_CURRENCY:
             return Decoded(event=Event.MALFORMED, message="currency price of an unknown scale")
+        if not self._clock.measured:
+            self._clock.watch([tick])
         return Decoded(ticks=[tick])
 
     def _decode_wrapped(self, frame: bytes) -> Decoded:
@@ -148,11 +153,11 @@ class MStockCodec(FeedCodec):
             ltp = wide_price(last, divisor, instrument.is_index)
             if ltp is None:
                 return None
-            return Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, timestamp=_time(stamp))
+            return Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, timestamp=epoch_ms(stamp, self._clock.shift))
         return (
-            _index_tick(packet, instrument, divisor)
+            _index_tick(packet, instrument, divisor, self._clock.shift)
             if instrument.is_index
-            else _full_tick(packet, instrument, divisor)
+            else _full_tick(packet, instrument, divisor, self._clock.shift)
         )
 
     def _decode_text(self, text: str) -> Decoded:
@@ -222,7 +227,7 @@ def _unwrap(frame: bytes) -> tuple[list[bytes], bool]:
     return packets, 0 < len(packets) == count
 
 
-def _full_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
+def _full_tick(packet: bytes, instrument: Instrument, divisor: int, shift: int) -> Tick:
     """A quote or snap quote of what is traded: quantities of 0 are real, prices and times are not (section 6)."""
     stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(packet, 35)
     index = instrument.is_index
@@ -232,7 +237,7 @@ def _full_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
         instrument=instrument,
         mode=Mode.QUOTE,
         ltp=prices[0],
-        timestamp=_time(stamp),
+        timestamp=epoch_ms(stamp, shift),
         last_trade_quantity=count(quantity),
         avg_trade_price=prices[5],
         volume=count(volume),
@@ -248,7 +253,7 @@ def _full_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
         traded, oi = _read_times(packet, 123)
         upper, lower = _read_circuits(packet, 347)
         tick.mode = Mode.DEPTH
-        tick.ltt = _time(traded)
+        tick.ltt = epoch_ms(traded, shift)
         tick.oi = count(oi) if instrument.exchange in OI_EXCHANGES else None
         tick.upper_circuit = wide_price(upper, divisor)
         tick.lower_circuit = wide_price(lower, divisor)
@@ -256,9 +261,9 @@ def _full_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
     return tick
 
 
-def _index_tick(packet: bytes, instrument: Instrument, divisor: int) -> Tick:
+def _index_tick(packet: bytes, instrument: Instrument, divisor: int, shift: int) -> Tick:
     """A quote or snap quote of an index: it has no book, and nothing of it is 0."""
-    tick = _full_tick(packet, instrument, divisor)
+    tick = _full_tick(packet, instrument, divisor, shift)
     tick.mode = Mode.QUOTE
     tick.depth = None
     tick.volume = tick.volume or None
@@ -274,8 +279,3 @@ def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
         for _, quantity, raw_price, orders in _LEVEL.iter_unpack(raw)
         if count(quantity) and (value := wide_price(raw_price, divisor)) is not None
     ]
-
-
-def _time(seconds: int) -> int | None:
-    """Epoch milliseconds of seconds since 1980 on a clock in India."""
-    return epoch_ms(seconds, _EPOCH_SHIFT)

@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 import httpx
 
+from tickmux.broker._clock_offset import ClockOffset
 from tickmux.broker.paytm.streaming.farewells import Farewells
-from tickmux.broker.paytm.streaming.paytm_mapping import FRAME_PREFERENCES, WIRE_EXCHANGES, PaytmCodec
+from tickmux.broker.paytm.streaming.paytm_mapping import EPOCH, FRAME_PREFERENCES, WIRE_EXCHANGES, PaytmCodec
 from tickmux.codec import Credentials, FeedCodec
 from tickmux.instrument import Instrument
 from tickmux.tick import Mode
@@ -60,6 +61,11 @@ class PaytmAdapter(BaseBrokerWebSocketAdapter):
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         super().__init__(urls)
         self.farewells = Farewells(time.monotonic)
+        self.clock = ClockOffset(self.name, time.time, epoch=EPOCH)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (self.clock.words,)
 
     def asked_mode(self, instrument: Instrument, mode: Mode) -> Mode:
         # Open interest comes with full packets only, which count no more than others.
@@ -69,7 +75,7 @@ class PaytmAdapter(BaseBrokerWebSocketAdapter):
         return (Stream("main", _KINDS[mode]),)
 
     def codec(self, channel: str) -> FeedCodec:
-        return PaytmCodec(self.farewells)
+        return PaytmCodec(self.farewells, self.clock)
 
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         token = credentials["public_access_token"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tickmux.broker._clock_offset import ClockOffset
 from tickmux.broker._wire_values import count, epoch_ms, rupees, short_count
 from tickmux.broker.paytm.streaming.farewells import Farewells
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
@@ -54,11 +55,9 @@ _read_index = struct.Struct("<fIxx4f").unpack_from  # last value, id, open, clos
 _read_time = struct.Struct("<I").unpack_from
 _LEVEL = struct.Struct("<IIhhff")  # buy quantity, sell quantity, buy orders, sell orders, buy price, sell price
 
-_EPOCH_SHIFT = 315_532_800 - 19_800
-"""From seconds since 1980 on a clock in India to seconds since 1970 in UTC (section 5).
-
-The offset of India is likely, not certain: should last trade times in market hours turn out to lag by 5½ hours,
-this is the place to drop it."""
+EPOCH = 315_532_800
+"""From 1970 to 1980, in seconds: times count from there on. That it is a clock in India is likely, not certain
+(section 5), so it is measured."""
 
 
 class _Notice(msgspec.Struct):
@@ -70,11 +69,13 @@ _encode = msgspec.json.encode
 
 
 class PaytmCodec(FeedCodec):
-    """Kinds are the broker's `modeType`s: LTP, QUOTE, FULL. `farewells` is told when market data comes."""
+    """Kinds are the broker's `modeType`s: LTP, QUOTE, FULL. `farewells` is told when market data comes, `clock` of
+    its times."""
 
-    def __init__(self, farewells: Farewells) -> None:
+    def __init__(self, farewells: Farewells, clock: ClockOffset) -> None:
         super().__init__()
         self._farewells = farewells
+        self._clock = clock
         self._token = ""
         self._silent = True
 
@@ -108,7 +109,7 @@ class PaytmCodec(FeedCodec):
         if isinstance(frame, str):
             return Decoded(event=Event.ERROR, message=self._words(frame))
         decoded = Decoded()
-        ticks, routes, readers = decoded.ticks, self.routes, _READERS
+        ticks, routes, readers, shift = decoded.ticks, self.routes, _READERS, self._clock.shift
         at, end = 0, len(frame)
         while at < end:
             reader = readers.get(frame[at])
@@ -120,12 +121,14 @@ class PaytmCodec(FeedCodec):
             instrument = routes.get(int.from_bytes(frame[at + key_at : at + key_at + 4], "little") + space)
             if instrument is None:
                 decoded.unrouted += 1
-            elif (tick := read(frame, at + 1, instrument)) is not None:
+            elif (tick := read(frame, at + 1, instrument, shift)) is not None:
                 ticks.append(tick)
             at += size
         if self._silent and end:
             self._silent = False
             self._farewells.data()
+        if not self._clock.measured:
+            self._clock.watch(ticks)
         return decoded
 
     @staticmethod
@@ -180,29 +183,29 @@ def _frame(preferences: list[dict[str, str]]) -> str:
     return _encode(preferences).decode()
 
 
-# -- packets: each reader gets the frame and where the packet's fields begin; None for a packet without values ---
+# -- packets: readers get the frame, where fields begin and the shift of times; None for a packet without values --
 
 
-def _ltp_tick(frame: bytes, at: int, instrument: Instrument) -> Tick | None:
+def _ltp_tick(frame: bytes, at: int, instrument: Instrument, shift: int) -> Tick | None:
     last, moment, _ = _read_ltp(frame, at)
-    ltp, ltt = _price(last), _time(moment)
+    ltp, ltt = _price(last), epoch_ms(moment, shift)
     return Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, ltt=ltt) if ltp or ltt else None
 
 
-def _index_ltp_tick(frame: bytes, at: int, instrument: Instrument) -> Tick | None:
+def _index_ltp_tick(frame: bytes, at: int, instrument: Instrument, shift: int) -> Tick | None:
     last, moment, _ = _read_ltp(frame, at)
-    ltp, timestamp = _price(last, is_index=True), _time(moment)
+    ltp, timestamp = _price(last, is_index=True), epoch_ms(moment, shift)
     return Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, timestamp=timestamp) if ltp or timestamp else None
 
 
-def _quote_tick(frame: bytes, at: int, instrument: Instrument) -> Tick:
+def _quote_tick(frame: bytes, at: int, instrument: Instrument, shift: int) -> Tick:
     last, moment, _, quantity, average, volume, buy, sell, open_, close, high, low = _read_quote(frame, at)
     prices = tuple([_price(each) for each in (last, open_, close, high, low, average)])
     return Tick(
         instrument=instrument,
         mode=Mode.QUOTE,
         ltp=prices[0],
-        ltt=_time(moment),
+        ltt=epoch_ms(moment, shift),
         last_trade_quantity=count(quantity),
         avg_trade_price=prices[5],
         volume=count(volume),
@@ -216,8 +219,8 @@ def _quote_tick(frame: bytes, at: int, instrument: Instrument) -> Tick:
     )
 
 
-def _full_tick(frame: bytes, at: int, instrument: Instrument) -> Tick:
-    tick = _quote_tick(frame, at + _BOOK_SIZE, instrument)
+def _full_tick(frame: bytes, at: int, instrument: Instrument, shift: int) -> Tick:
+    tick = _quote_tick(frame, at + _BOOK_SIZE, instrument, shift)
     tick.mode = Mode.DEPTH
     tick.oi = count(_read_oi(frame, at + 166)[0])
     tick.depth = depth = Depth([], [])
@@ -229,7 +232,11 @@ def _full_tick(frame: bytes, at: int, instrument: Instrument) -> Tick:
     return tick
 
 
-def _index_quote_tick(frame: bytes, at: int, instrument: Instrument, timestamp: int | None = None) -> Tick | None:
+def _index_quote_tick(frame: bytes, at: int, instrument: Instrument, shift: int) -> Tick | None:
+    return _index_tick(frame, at, instrument, None)
+
+
+def _index_tick(frame: bytes, at: int, instrument: Instrument, timestamp: int | None) -> Tick | None:
     last, _, *day = _read_index(frame, at)
     prices = tuple([_price(each, is_index=True) for each in (last, *day)])
     ltp, open_, close, high, low = prices
@@ -248,8 +255,8 @@ def _index_quote_tick(frame: bytes, at: int, instrument: Instrument, timestamp: 
     )
 
 
-def _index_full_tick(frame: bytes, at: int, instrument: Instrument) -> Tick | None:
-    return _index_quote_tick(frame, at, instrument, _time(_read_time(frame, at + 34)[0]))
+def _index_full_tick(frame: bytes, at: int, instrument: Instrument, shift: int) -> Tick | None:
+    return _index_tick(frame, at, instrument, epoch_ms(_read_time(frame, at + 34)[0], shift))
 
 
 _PRICES = ("ltp", "open", "close", "high", "low", "avg_trade_price")
@@ -261,12 +268,7 @@ def _price(raw: float, *, is_index: bool = False) -> float | None:
     return None if value is None else round(value, 2) or None
 
 
-def _time(seconds: int) -> int | None:
-    """Epoch milliseconds of seconds since 1980 on a clock in India."""
-    return epoch_ms(seconds, _EPOCH_SHIFT)
-
-
-_READERS: dict[int, tuple[int, int, int, Callable[[bytes, int, Instrument], Tick | None]]] = {
+_READERS: dict[int, tuple[int, int, int, Callable[[bytes, int, Instrument, int], Tick | None]]] = {
     _LTP: (23, 9, 0, _ltp_tick),
     _QUOTE: (67, 9, 0, _quote_tick),
     _FULL: (175, 109, 0, _full_tick),
