@@ -2,9 +2,9 @@
 
 A wire that counts seconds from a known day on may mean a clock in India or one of UTC, 5½ hours behind. The
 documented reading is used until live ticks tell: times that go forward and lie within `CLOSE` of our own clock, in
-`ENOUGH` different seconds of it. One such time proves nothing: what was last traded 5½ hours ago fits the wrong reading, and
-after the close everything did so at one hour of the evening. Those times do not go forward. While none fits (a closed
-market, our own clock wrong) the documented reading stays.
+`ENOUGH` different seconds of it. One such time proves nothing: what was last traded 5½ hours ago fits the wrong
+reading, and in the evening all that was traded at the close does. Those times do not go forward. While none fits (a
+closed market, our own clock wrong) the documented reading stays.
 
 One object serves all connections of an adapter. Bounded: a counter for each reading.
 """
