@@ -275,6 +275,14 @@ def test_where_the_exchange_is_missing_the_message_shows_how_it_is_written(entry
         assert spelling in item.error.message
 
 
+@pytest.mark.parametrize("entry", ["NSEINDEX:NIFTY", "NIFTY@NSEINDEX", {"symbol": "NSEINDEX:NIFTY"}])
+def test_a_misspelt_exchange_beside_the_symbol_is_called_so(entry):
+    (item,) = parse_request(json.dumps({"action": "subscribe", "symbols": [entry]}), 10).items
+    assert item.error.code == ErrorCode.INVALID_PARAMETERS
+    assert "exchange 'NSEINDEX' is unknown" in item.error.message
+    assert "NSE_INDEX" in item.error.message
+
+
 @pytest.mark.parametrize("options", [{"format": "xml"}, {"throttle_ms": -1}, "flat", {"feed_status": "yes"}])
 def test_wrong_options_are_a_failed_authentication_that_names_what_is_possible(options):
     error = refusal(json.dumps({"action": "authenticate", "api_key": "k", "options": options}))

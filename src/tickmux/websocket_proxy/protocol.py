@@ -282,6 +282,8 @@ def _item(entry: Any, shared: Shared) -> Item:
                     f'send {{"symbol":"{symbol[:MAX_SYMBOL_LENGTH]}","exchange":"{spelled}"}}',
                 )
             exchange = spelled
+        elif exchange is None and (misspelt := _misspelt_exchange(symbol)):
+            parse_exchange(misspelt)  # says which there are
         symbol, suffix = _split_depth(symbol)
         return Item(symbol, parse_exchange(exchange), mode, suffix or depth, throttle)
     except RequestError as error:
@@ -298,6 +300,16 @@ def split_exchange(symbol: Any) -> tuple[Any, str]:
         if at and head and tail.strip().upper() in _KNOWN_EXCHANGES:
             return head, tail.strip().upper()
     return symbol, ""
+
+
+def _misspelt_exchange(symbol: Any) -> str:
+    """What stands in the place of the exchange in `NSEINDEX:NIFTY` and `NIFTY@NSEINDEX`; empty where nothing does."""
+    if not isinstance(symbol, str):
+        return ""
+    head, _, tail = symbol.partition(":")
+    if tail.strip() and not tail.strip().isdigit():
+        return head.strip()
+    return symbol.rpartition("@")[2].strip() if "@" in symbol else ""
 
 
 def _split_depth(symbol: Any) -> tuple[str, int]:
