@@ -441,6 +441,24 @@ def test_a_file_that_was_put_back_is_used_again(home_settings):
 
 
 @only("sqlite")
+def test_a_copy_that_was_put_back_over_a_damaged_file_is_used_again(home_settings):
+    """As `cp` does: the file keeps its name and its identity."""
+    path = home_settings.tickmux_home / "tickmux.db"
+    with Database.open(home_settings) as database:
+        ApiKeys(database, "pepper" * 8).create("trader")
+    saved = path.read_bytes()
+    with Database.open(home_settings) as database:
+        api_keys = ApiKeys(database, "pepper" * 8)
+        path.write_bytes(b"nonsense" * (len(saved) // 8))
+        for _ in range(2):
+            with pytest.raises(DatabaseFailed, match=r"malformed|not a database"):
+                api_keys.list()
+        path.write_bytes(saved)
+        assert len(api_keys.list()) == 1
+        assert ApiKeys(database, "pepper" * 8).create("trader")
+
+
+@only("sqlite")
 def test_opening_a_second_time_leaves_the_locks_of_the_first_alone(home_settings):
     """POSIX takes all of a process's locks on a file away when any descriptor of it is closed."""
     program = (

@@ -12,6 +12,7 @@ write in the same block need no lock of their own. A writer waits up to `_BUSY_S
 
 `Database` owns its pool of connections, which bounds it. Connections that the server has closed are replaced when
 they are taken from the pool; an SQLite file that has been removed or replaced under its connections is noticed there.
+One whose bytes were changed in place is noticed when they make no sense, and the connections that cached them go.
 """
 
 import os
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DisconnectionError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
@@ -43,6 +44,7 @@ _BUSY_SECONDS = 15
 _CHECK_SECONDS = 1.0
 _CHECK = text("SELECT version_num FROM alembic_version")
 _FILE = "tickmux file"
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _WRITERS = 0x7469636B6D7578  # PostgreSQL's advisory locks are numbers: "tickmux"
 _upgrading = threading.Lock()  # alembic keeps the migration that is running in a global
 
@@ -215,6 +217,13 @@ def _sqlite_engine(url: URL) -> Engine:
         # A connection goes on with a file that has no name any more, and what it writes there is lost.
         if record.info[_FILE] != _identity(path):
             raise DisconnectionError("the file of the database has been removed or replaced")
+
+    @event.listens_for(engine, "handle_error")
+    def _failed(context: ExceptionContext) -> None:
+        # Connections keep pages of a damaged file, and would find it damaged after a copy was put back over it, too.
+        code = getattr(context.original_exception, "sqlite_errorcode", 0)
+        if code & 0xFF in _DAMAGED:
+            context.is_disconnect = True
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
