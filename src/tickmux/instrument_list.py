@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from tickmux.codec import Credentials
+from tickmux.contract_expiry import expiry_day
 from tickmux.instrument import MAX_LOT_SIZE, MAX_SYMBOL_LENGTH, Instrument
 
 
@@ -58,7 +59,8 @@ class InstrumentList(ABC):
         return sum(count for reason, count in self.skipped.items() if _UNREADABLE.match(reason))
 
     def read(self, data: bytes, filename: str) -> Iterator[Instrument]:
-        """As `parse`, without the rows that nobody could ask for or no database could hold; they are counted."""
+        """As `parse`, without what cannot be listed: names that nobody could ask for, contracts whose expiry stands
+        for none, what no database could hold. These are counted in `skipped`."""
         for row in self.parse(data, filename):
             if reason := _unfit(row):
                 self.skipped[reason] += 1
@@ -77,12 +79,19 @@ class InstrumentList(ABC):
         """
 
 
+_LAST_YEAR = 2059
+"""Of an expiry. With two digits of a year 1970, 1980 and 9999, which stand for none, look like a later one."""
+
+
 def _unfit(row: Instrument) -> str:
     """Why the instrument cannot be listed, as a reason that is counted; empty for nearly all."""
     if not row.symbol.isprintable() or not 0 < len(row.symbol) <= MAX_SYMBOL_LENGTH:
         return "bad symbol"
     if not 0 <= row.lotsize <= MAX_LOT_SIZE:
         return "bad lot size"
+    day = expiry_day(row.expiry) if row.instrumenttype in ("FUT", "CE", "PE") else None
+    if day is not None and day.year > _LAST_YEAR:
+        return "bad expiry"
     if "\0" in f"{row.token}{row.brexchange}{row.brsymbol}{row.name}{row.instrumenttype}{row.extra}":
         return "bad text"  # PostgreSQL has no such character
     return ""

@@ -310,15 +310,16 @@ def test_every_file_of_a_broker_with_several_says_what_it_holds(name):
 UNFIT = {
     "bad lot size": Instrument("LOT", "NSE", "2", lotsize=10**23),
     "bad symbol": Instrument("X" * 65, "NSE", "3"),
+    "bad expiry": Instrument("N01JAN80FUT", "NFO", "5", expiry="01-JAN-80", instrumenttype="FUT"),
     "bad text": Instrument("NUL", "NSE", "4", name="a\0b"),
 }
 
 
 @pytest.mark.parametrize("reason", UNFIT)
-def test_a_row_that_no_database_could_hold_is_left_out_alone_and_counted(store, reason):
+def test_a_row_that_cannot_be_listed_is_left_out_alone_and_counted(store, reason):
     class WithOne(Lines):
         def parse(self, data, filename):
-            yield Instrument("SBIN", "NSE", "1", lotsize=2**31 - 1)
+            yield Instrument("SBIN", "NSE", "1", lotsize=2**31 - 1, expiry="01-JAN-80")
             yield UNFIT[reason]
 
     reader = WithOne()
