@@ -105,7 +105,7 @@ class Rig:
         self.simulator = load_simulator(name)(self.exchange)
         self.retry_waits: tuple[float, ...] = changes.pop("retry_waits", (0.01, 0.01))
         self.changes = changes
-        self.bus = RecordingBus()
+        self.bus = changes.pop("bus", None) or RecordingBus()
 
     async def start(self, limits: PoolLimits) -> None:
         await self.simulator.start()
