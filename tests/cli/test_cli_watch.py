@@ -45,6 +45,7 @@ def test_an_unknown_symbol_is_said_at_once_and_nothing_else_is_waited_for(server
     seen = watch(server.home, "NOSUCHSHARE", "--url", server.url, key=server.key)
     assert seen.returncode == 3
     assert "NOSUCHSHARE" in seen.stderr
+    assert seen.stdout.endswith("\n"), "the error stands on a line of its own"
     assert time.monotonic() - began < 20, "it did not wait for a duration"
 
 

@@ -4,7 +4,8 @@ import asyncio
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -191,7 +192,7 @@ async def _watch(
 ) -> None:
     ends = time.monotonic() + duration if duration is not None else None
     attempt = 0
-    with Live(refresh_per_second=_REFRESH, console=Console()) as live:
+    with _last_line_ended(), Live(refresh_per_second=_REFRESH, console=Console()) as live:
         while ends is None or time.monotonic() < ends:
             session = _Watch(key, rows, mode, depth)
             try:
@@ -218,6 +219,16 @@ async def _watch(
             live.update(_screen(session, rows, mode, live.console.width))
             await asyncio.sleep(_RETRY[min(attempt, len(_RETRY) - 1)])
             attempt += 1
+
+
+@contextmanager
+def _last_line_ended() -> Iterator[None]:
+    """Where output is no terminal, `Live` ends without a newline, and an error would stand on the last line."""
+    try:
+        yield
+    finally:
+        if not sys.stdout.isatty():
+            print(flush=True)
 
 
 async def _show(

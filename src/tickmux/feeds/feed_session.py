@@ -1,6 +1,6 @@
 """One session on one upstream connection, from the open socket to its end. `FeedConnection` makes one a connect.
 
-Everything in here dies with the session: the codec with its state, what the server has been told, what waits to go
+Everything in here ends with the session: the codec with its state, what the server has been told, what waits to go
 out. `attend` runs it and ends by raising what ended it.
 
 Owns no task but the outbox's REST request. Bounded: outgoing frames by what is wanted, the rest by the codec.

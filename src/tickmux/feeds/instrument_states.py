@@ -57,7 +57,7 @@ class Rhythm:
 
     def note(self, since: float) -> None:
         """Learns the gap that the last tick has ended, if it began after `since` (the market's open) and after the
-        newest subscription: a gap that a fault or a reconnect has made is nobody's rhythm."""
+        newest subscription: a gap that a fault or a reconnect has made says nothing of the instrument."""
         last, noted = self.last_tick, self._noted
         if last == noted:
             return

@@ -180,7 +180,7 @@ async def connect(
             if not target:
                 raise
             endpoint = _redirected(endpoint, target)
-    raise Unavailable("the broker redirects for ever")
+    raise Unavailable(f"the broker redirects more than {_MAX_REDIRECTS} times, and is tried again")
 
 
 def _redirected(endpoint: Endpoint, target: str) -> Endpoint:
