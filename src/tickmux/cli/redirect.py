@@ -94,7 +94,7 @@ class RedirectCatcher:
                 head = await reader.readuntil(b"\r\n\r\n")
                 method, _, rest = head.partition(b" ")
                 target = rest.partition(b" ")[0].decode("ascii", "replace")
-                found = method == b"GET" and self.paste(target)
+                found = method == b"GET" and _is_visit(head) and self.paste(target)
                 page = (_DONE if found else _NOTHING).encode()
                 status = b"200 OK" if found else b"404 Not Found"
                 writer.write(
@@ -107,6 +107,18 @@ class RedirectCatcher:
             pass  # a browser that looked and left, or no browser at all
         finally:
             writer.close()
+
+
+def _is_visit(head: bytes) -> bool:
+    """Whether a page is opened by this request, as far as the browser tells (Fetch Metadata).
+
+    Where a broker brings no `state` back, any page that is open meanwhile could otherwise hand in a login of its own,
+    by a picture or a script that nobody sees.
+    """
+    fields = (line.partition(b":") for line in head.lower().split(b"\r\n")[1:])
+    told = {name.strip(): value.strip() for name, _, value in fields}
+    mode, into = told.get(b"sec-fetch-mode", b"navigate"), told.get(b"sec-fetch-dest", b"document")
+    return (mode, into) == (b"navigate", b"document")
 
 
 def redirect_query(address: str) -> dict[str, str]:

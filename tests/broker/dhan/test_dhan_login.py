@@ -101,9 +101,10 @@ def test_a_redirect_without_a_token_id_buys_nothing(dhan: Dhan) -> None:
     assert dhan.asked == []
 
 
-def test_the_session_belongs_to_whoever_logged_in(dhan: Dhan) -> None:
+def test_a_login_of_another_account_is_not_the_one_that_was_begun(dhan: Dhan) -> None:
     dhan.answers = [(200, {**SESSION, "dhanClientId": 1100000002})]
-    assert log_in(dhan.urls, APP, {"tokenId": "t"})["client_id"] == "1100000002"
+    with pytest.raises(LoginFailed, match="another account than 1100000001: start the login again"):
+        log_in(dhan.urls, APP, {"tokenId": "t"})
 
 
 # -- without ---------------------------------------------------------------------------------------------------

@@ -85,8 +85,15 @@ class DhanLogin(LoginFlow):
             answer = await _ask(http, "GET", url, {"tokenId": token_id}, headers, second_method="POST")
         if not answer.accessToken:
             raise LoginFailed(_advice(200, answer))
-        owner = str(answer.dhanClientId or client_id)  # a token belongs to whoever logged in
-        return Credentials({"client_id": owner, "access_token": answer.accessToken}, _expiry(answer.expiryTime, now))
+        # Dhan's page brings no `state` back; the account is what ties the answer to the login that was begun.
+        if answer.dhanClientId and str(answer.dhanClientId) != client_id:
+            raise LoginFailed(
+                f"Dhan's answer is of another account than {client_id}: start the login again, as the client "
+                "whose id you give"
+            )
+        return Credentials(
+            {"client_id": client_id, "access_token": answer.accessToken}, _expiry(answer.expiryTime, now)
+        )
 
     def from_token(self, values: Mapping[str, str], now: datetime) -> Credentials:
         token = values.get("access_token", "").strip()
