@@ -12,6 +12,7 @@ import pytest
 from support.browser import ARGUMENTS, AXE, CHROMIUM, Complaints, System, log_in, missing
 from support.web import PASSWORD, settings_in
 from tickmux.feeds.feed_directory import Upstream
+from tickmux.feeds.local_feed import LocalFeed
 from tickmux.simulator import angel, zerodha
 from tickmux.web.setup_code import setup_code
 
@@ -383,7 +384,9 @@ def test_a_feed_that_dies_is_shown_its_prices_are_marked_and_it_is_shown_to_come
     expect_moving(price(page, "SBIN"))
 
 
-def test_an_expired_token_is_shown_with_the_way_to_a_new_one(page, start):
+def test_an_expired_token_is_shown_with_the_way_to_a_new_one(page, start, monkeypatch):
+    # A token that has worked is tried again for half an hour; here that is over at once.
+    monkeypatch.setitem(LocalFeed.__init__.__kwdefaults__, "retry_waits", (0.1,))
     system = start(simulate="zerodha")
     log_in(page, system.url)
     watch(page, system.url, ("NSE", "SBIN"))

@@ -170,6 +170,8 @@ class ClientRequests(Generic[A]):
         client.verifying = True
         try:
             await self._try_key(request)
+        except RequestError as error:  # no feed, or a database that cannot be asked: no verdict on the key
+            client.send(auth_error(error, request.request_id))
         finally:
             client.verifying = False
             client.offered = b""
@@ -185,11 +187,7 @@ class ClientRequests(Generic[A]):
             return
         # From here on whoever revokes the key finds this client, which closes it.
         client.offered = key_digest(request.api_key)
-        try:
-            feed = await self._proxy.feed_of(user)
-        except RequestError as error:
-            client.send(auth_error(error, request.request_id))
-            return
+        feed = await self._proxy.feed_of(user)
         if client.feed is not None and client.feed is not feed:
             await self._held.release_all(client.feed)
         # It may have taken a while to make the feed, and another process may have revoked the key meanwhile.

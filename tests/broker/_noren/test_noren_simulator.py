@@ -18,6 +18,7 @@ from support.feeds import rig
 from support.servers import eventually
 from tickmux.broker._noren.noren_codec import DEPTH, TOUCHLINE
 from tickmux.codec import Credentials, Event, FeedCodec
+from tickmux.feeds.session_keeper import Session
 from tickmux.login import AnswerWanted, LoginFailed
 from tickmux.simulator import aliceblue, definedge, flattrade, load_simulator
 from tickmux.simulator._noren import server as _noren
@@ -337,18 +338,19 @@ def test_flattrades_refusals_right_after_a_good_session_are_waited_out() -> None
 
 def test_zebus_other_token_is_tried_when_the_first_is_refused() -> None:
     async def main() -> None:
-        async with rig("zebu") as feed:
+        async with rig("zebu", retry_waits=()) as feed:
             good = feed.simulator.credentials
             values = {"user_id": good["user_id"], "token": "stale", "other_token": good["token"]}
 
-            async def both() -> Credentials:
-                return Credentials(values)
+            async def both() -> Session:
+                return Session(Credentials(dict(values)), feed.sessions.version())
 
-            feed.feed._provider = both
+            feed.sessions.read = both
             grants = await feed.subscribe(feed.listed(5), Mode.QUOTE)
             await feed.ticking(grants)
             assert feed.feed.counters.auth_failures == 0
             values["other_token"] = "stale, too"
+            feed.sessions.stored_again += 1
             feed.simulator.disconnect_all()
             await feed.state("auth_expired")
             assert feed.feed.counters.auth_failures == 1

@@ -227,7 +227,7 @@ def test_the_specifications_rows_become_its_table(data):
     [
         ("NSE,x,SBIN-EQ,S,EQ,Capital,,,,1,0.05", "no token"),
         ("NSE,1,,S,EQ,Capital,,,,1,0.05", "no trading symbol"),
-        ("NSE,1,GOI-GS,S,GS,Capital,,,,1,0.05", "unknown instrument type"),
+        ("NSE,1,GOI,S,BOND,Capital,,,,1,0.05", "unknown instrument type"),
         ("NYSE,1,A,S,EQ,Capital,,,,1,0.05", "unknown exchange"),
         ("NFO,1,A,NIFTY,OPTIDX,FutOpt,soon,1,CE,1,0.05", "bad expiry"),
         ("NFO,1,A,NIFTY,OPTIDX,FutOpt,08/28/2025,1,CE,1,0.05", "bad expiry"),
