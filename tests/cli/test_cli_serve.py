@@ -3,18 +3,16 @@
 import asyncio
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 import uvloop
 import zmq
 
-from support.running import served
+from support.running import feeds, free_port, served
 from support.servers import connected, eventually
 from tickmux.websocket_proxy.port_check import check_port
 
@@ -120,25 +118,6 @@ def test_the_proxy_apart_serves_without_the_web_app(tmp_path):
 
 
 def test_feeds_in_a_process_of_their_own_serve_a_client_and_come_back_after_a_restart(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        bus = str(free.getsockname()[1])
-
-    @contextmanager
-    def feeds(port):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tickmux", "feed", "--simulate", "zerodha", "--port", port, "--zmq-port", bus],
-            env={**os.environ, "TICKMUX_HOME": str(tmp_path), "COLUMNS": "200"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            yield next(match[1] for line in process.stdout if (match := re.search(r"FEED_PORT=(\d+)", line)))
-        finally:
-            process.send_signal(2)
-            assert process.wait(10) == 0
-
     async def price(client):
         return (await client.data())["data"]["ltp"]
 
@@ -156,11 +135,12 @@ def test_feeds_in_a_process_of_their_own_serve_a_client_and_come_back_after_a_re
             while (status := await client.receive()).get("state") != "reconnecting":
                 pass
             assert "tickmux feed" in status["message"]
-            with feeds(port):
+            with feeds(tmp_path, bus, port):
                 await live(client)
                 assert await price(client) > 0
 
-    first = feeds("0")
+    bus = free_port()
+    first = feeds(tmp_path, bus)
     port = first.__enter__()
     with served(tmp_path, "--zmq-port", bus, FEED_PROCESS="true", FEED_PORT=port) as running:
         uvloop.run(main(running, first))

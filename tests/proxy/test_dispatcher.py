@@ -251,6 +251,57 @@ async def test_a_throttle_holds_for_a_client_that_is_behind_too():
     assert [round(at, 1) for at, _ in client.seen] == pytest.approx([0, 1, 2], abs=0.1)
 
 
+def stand_still(world, seconds):
+    """The process is stopped: timers are late by so much when it goes on."""
+    clock = world.dispatcher._clock
+    world.dispatcher._clock = lambda: clock() + seconds
+
+
+@virtually
+async def test_what_a_throttle_held_back_while_the_process_stood_still_makes_way_for_what_came_meanwhile():
+    world, client = World(), Client()
+    for symbol in "AB":
+        world.subscribe(client, symbol)
+        for price in (1, 2):
+            world.send((symbol, price))
+            world.drained()
+    stand_still(world, 20)
+    await asyncio.sleep(0.06)
+    world.send(("A", 3))
+    world.drained()
+    await asyncio.sleep(0.2)
+    shown = {symbol: [m["data"]["ltp"] for _, m in client.seen if m["symbol"] == symbol] for symbol in "AB"}
+    assert shown == {"A": [1, 3], "B": [1, 2]}, "where nothing came it is the newest"
+
+
+@virtually
+async def test_nothing_is_held_back_for_ever_where_every_timer_is_late():
+    world, client = World(), Client()
+    world.subscribe(client)
+    for price in range(1, 7):
+        world.send(("A", price))
+        world.drained()
+        stand_still(world, 5)
+        await asyncio.sleep(0.12)
+    await asyncio.sleep(1)
+    assert client.prices()[-1] == 6
+    assert len(client.prices()) >= 3
+
+
+@virtually
+async def test_a_value_that_was_held_back_while_the_process_stood_still_ends_with_its_session():
+    world, client = World(), Client()
+    world.subscribe(client)
+    for price in (1, 2):
+        world.send(("A", price))
+        world.drained()
+    stand_still(world, 20)
+    take_back(world)
+    world.drained()
+    await asyncio.sleep(1)
+    assert client.prices() == [1]
+
+
 _steps = st.lists(
     st.one_of(
         st.tuples(st.just("tick"), st.sampled_from("ABC")),

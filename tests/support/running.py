@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -70,3 +71,26 @@ def served(
         code = process.wait(10)
         drain.join(5)
         assert code == 0, f"serve ended with {code}:\n{''.join(lines)}"
+
+
+@contextmanager
+def feeds(home: Path, bus: str, port: str = "0") -> Iterator[str]:
+    """`tickmux feed` behind zerodha's wire, for a server whose bus is at the port `bus`; gives its own port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tickmux", "feed", "--simulate", "zerodha", "--port", port, "--zmq-port", bus],
+        env={**os.environ, "TICKMUX_HOME": str(home), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield next(match[1] for line in process.stdout if (match := re.search(r"FEED_PORT=(\d+)", line)))
+    finally:
+        process.send_signal(2)
+        assert process.wait(10) == 0
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])

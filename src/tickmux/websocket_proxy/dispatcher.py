@@ -31,6 +31,10 @@ NOTHING_YET = -1
 """The mark of a subscription of which the client has seen nothing, not even the last known value."""
 _FEW_DUE = 1024
 """Waiting lanes that are never looked through for abandoned ones."""
+_STOOD_STILL = 1.0
+"""Seconds by which a timer is late when the process was stopped: what lanes hold back then is old."""
+_HEAR_FIRST = 0.1
+"""Seconds in which what came meanwhile takes its place."""
 
 
 class Client(Subscriber, Protocol):
@@ -56,6 +60,7 @@ class Dispatcher(Generic[C]):
         self._timer_for = 0.0
         """When the lane is due that `_timer` waits for."""
         self._due_bound = _FEW_DUE
+        self._hears_first = False
         self._now = 0.0
         self.delivered = 0
         """Frames appended to buffers."""
@@ -92,7 +97,8 @@ class Dispatcher(Generic[C]):
         if not payload:  # its session has ended: nobody who comes later is shown its last value as the present one
             last, topic.payload = topic.payload, None
             for lane in topic.lane_list:
-                if lane.waiting and last is not None:  # it holds back what would be lost now
+                # It holds back what would be lost now; what should have gone out long ago is no news any more.
+                if lane.waiting and last is not None and self._now - lane.due < _STOOD_STILL:
                     self._send(lane, last)
             return
         self.received += 1
@@ -165,6 +171,13 @@ class Dispatcher(Generic[C]):
         """The throttle intervals that have ended: the newest payload of each goes out."""
         self._timer = None
         now = self._clock()
+        # Once in a row, so that nothing is held back for ever where every timer is late.
+        self._hears_first = not self._hears_first and now - self._timer_for > _STOOD_STILL
+        if self._hears_first:
+            self._due[:] = [(max(due, now + _HEAR_FIRST), order, lane) for due, order, lane in self._due]
+            heapify(self._due)
+            self._arm()
+            return
         while self._due and self._due[0][0] <= now:
             _, _, lane = heappop(self._due)
             lane.waiting = False
