@@ -297,6 +297,15 @@ def test_a_tokens_owner_is_found_in_its_segment(store):
     assert [one and one.symbol for one in owners] == ["B", "A", None, None]
 
 
+def test_tokens_that_one_exchange_only_has_are_known(store):
+    store.replace("shoonya", [row("A", token="1"), row("OLD", token="9")])
+    rows = [row("A", token="1"), row("B", "NFO", token="1"), row("C", token="2"), row("N", "NSE_INDEX", token="3")]
+    store.replace("shoonya", rows, force=True)
+    store.replace("zebu", [row("D", "BSE", token="2"), row("E", token="7")])
+    assert store.lone_tokens("shoonya", ["1", "2", "3", "7", "9", "\0", "2"]) == {"2", "3"}
+    assert store.lone_tokens("shoonya", []) == set()
+
+
 def test_the_bare_names_share_answers_to_its_series_too(store):
     share, bond = row("BETACO", series="BZ", token="9101"), row("BETACO-N1", series="N1", token="9102")
     store.replace("zerodha", [share, bond, row("BAJAJ-AUTO", series="EQ"), row("PLAIN")])

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 import uvloop
 
@@ -52,7 +53,7 @@ class World:
         )
         self.database = Database.open(settings)
         self.sessions = BrokerSessions(self.database, settings.tickmux_secret)
-        store = InstrumentStore(self.database)
+        self.store = store = InstrumentStore(self.database)
         parser = load_broker(self.broker).instruments()
         rows = [row for name, data in self.simulator.instrument_dump() for row in parser.parse(data, name)]
         store.replace(self.broker, rows)
@@ -107,6 +108,23 @@ def test_a_stored_token_counts_as_tried_once_the_broker_has_taken_it(tmp_path):
             feed = await world.directory.feed_of("bob")
             await feed.subscribe([Want("SBIN", "NSE", Mode.LTP, 5)])
             await eventually(lambda: world.sessions.list("bob")[0].accepted, "taken")
+
+    run(main)
+
+
+def test_a_feed_whose_packets_omit_the_exchange_knows_which_tokens_its_list_has_once(tmp_path):
+    async def main():
+        async with World(tmp_path, "shoonya") as world:
+            world.sessions.store("bob", "shoonya", world.simulator.credentials)
+            feed = await world.directory.feed_of("bob")
+            await feed.subscribe([Want("SBIN", "NSE", Mode.LTP, 5)])
+            sbin = world.store.resolve("shoonya", "NSE", "SBIN")
+            assert feed.adapter.lone_tokens == world.store.lone_tokens("shoonya", [sbin.token])
+            twin = msgspec.structs.replace(sbin, symbol="TWIN", exchange="CDS", brexchange="CDS")
+            world.store.replace("shoonya", [sbin, twin], force=True)
+            await eventually(lambda: not feed.adapter.lone_tokens, "the new list's word")
+            world.store.replace("shoonya", [sbin], force=True)
+            await eventually(lambda: feed.adapter.lone_tokens == {sbin.token}, "the newest list's word")
 
     run(main)
 

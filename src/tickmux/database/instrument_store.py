@@ -114,6 +114,21 @@ class InstrumentStore:
                     found[one.brexchange, one.token] = one
         return [found.get(key) for key in keys]
 
+    def lone_tokens(self, broker: str, tokens: Iterable[str]) -> set[str]:
+        """Those of the tokens that the list in use has on one exchange only; a name for wires that leave it out."""
+        asked = [token for token in dict.fromkeys(tokens) if token.isprintable()]
+        lone: set[str] = set()
+        with self._database.reading() as session:
+            for batch in _chunks(asked, _PAIRS):
+                names = {f"t{index}": token for index, token in enumerate(batch)}
+                query = (
+                    f"SELECT i.token {IN_USE} WHERE l.broker = :broker "
+                    f"AND i.token IN ({', '.join(f':{name}' for name in names)}) "
+                    "GROUP BY i.token HAVING COUNT(DISTINCT i.exchange) = 1"
+                )
+                lone.update(session.execute(text(query), {"broker": broker, **names}).scalars())
+        return lone
+
     def nearest(self, broker: str, symbol: str, exchange: str, limit: int = 5) -> list[str]:
         """Names that may have been meant: the symbol on other exchanges (`NSE_INDEX:NIFTY`), then similar symbols
         of this one, most similar first."""

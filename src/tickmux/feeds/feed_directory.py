@@ -110,6 +110,7 @@ class StoredInstruments:
     """A broker's instrument list in the database, looked up in a thread: SQLite blocks.
 
     `update_with` is the command that renews it; `hours` tell when a list is too old, None for one that never is.
+    `tells_lone`: whether to look up, too, which tokens are unique in the list.
     """
 
     def __init__(
@@ -120,8 +121,11 @@ class StoredInstruments:
         hours: MarketHours | None,
         versions: StoredVersions,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        tells_lone: bool = False,
     ) -> None:
         self._store = store
+        self._tells_lone = tells_lone
         self._versions = versions
         self._name = name
         self._update_with = update_with
@@ -153,8 +157,12 @@ class StoredInstruments:
         while True:
             generation = self._store.generation(self._name)
             found = self._look_up(names)
+            lone: set[str] = set()
+            if self._tells_lone:
+                tokens = (one.token for one in found if isinstance(one, Instrument))
+                lone = self._store.lone_tokens(self._name, tokens)
             if generation == self._store.generation(self._name):  # else some are of one list, some of another
-                return Listed(generation, found)
+                return Listed(generation, found, lone)
 
     def _look_up(self, names: Sequence[tuple[str, str]]) -> list[Instrument | RequestError]:
         pairs = [(exchange, symbol) for symbol, exchange in names]
@@ -271,12 +279,20 @@ class BrokerSource:
         except UnknownBroker as error:
             raise RequestError(ErrorCode.BROKER_INIT_ERROR, str(error)) from None
         hours = MarketHours(self._settings.market_holidays)
+        adapter = broker.adapter(self._settings.urls(name))
         return make_local_feed(
             self._settings,
-            broker.adapter(self._settings.urls(name)),
+            adapter,
             user,
             address,
-            StoredInstruments(self._store, name, f"tickmux instruments update {name}", hours, self._versions),
+            StoredInstruments(
+                self._store,
+                name,
+                f"tickmux instruments update {name}",
+                hours,
+                self._versions,
+                tells_lone=adapter.omits_exchange,
+            ),
             StoredSessions(self._sessions, self._versions, user, name),
             hours,
             self._renewer(broker, user) if broker.login.kind == LoginKind.KEYS else None,
@@ -391,12 +407,20 @@ def make_simulated_feed(
     versions: StoredVersions,
 ) -> LocalFeed:
     """A feed on a simulated broker, whose markets are always open."""
+    adapter = load_broker(simulator.name).adapter(simulator.urls)
     return make_local_feed(
         settings,
-        load_broker(simulator.name).adapter(simulator.urls),
+        adapter,
         account,
         address,
-        StoredInstruments(store, simulated_list(simulator.name), "tickmux serve --simulate", None, versions),
+        StoredInstruments(
+            store,
+            simulated_list(simulator.name),
+            "tickmux serve --simulate",
+            None,
+            versions,
+            tells_lone=adapter.omits_exchange,
+        ),
         SimulatedSessions(simulator),
         MarketHours(always_open=True),
     )

@@ -12,7 +12,7 @@ Bounded by the pool's size: what is granted has a place there.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, date, datetime
 from typing import NamedTuple, Protocol
@@ -71,10 +71,14 @@ _WARNING_INTERVAL = 60.0
 
 
 class Listed(NamedTuple):
-    """What a broker's instrument list says of some names, all of it from the list `generation`."""
+    """What a broker's instrument list says of some names, all of it from the list `generation`.
+
+    `lone` are those of their tokens that the whole list has once, where the broker's wire needs to know.
+    """
 
     generation: int
     found: Sequence[Instrument | RequestError]
+    lone: Collection[str] = ()
 
 
 class Instruments(Protocol):
@@ -309,6 +313,7 @@ class LocalFeed:
                 generation = listed.generation
             if generation == self.demand.generation:
                 found.update(zip(missing, listed.found, strict=True))
+                self.adapter.lone_tokens.update(listed.lone)
 
     async def _relist(self) -> None:
         """Looks everything in demand up anew: with a new list, tokens belong to others."""
@@ -320,6 +325,8 @@ class LocalFeed:
             said = dict(zip(names, listed.found, strict=True))
             if all(name in said for name in self._names()):  # nothing has been granted meanwhile
                 break
+        self.adapter.lone_tokens.clear()
+        self.adapter.lone_tokens.update(listed.lone)
         self.instruments.expired(self.demand.relist(listed.generation, said))
         self._warned_at = float("-inf")
         self._refresh_status()

@@ -145,8 +145,14 @@ class BaseBrokerWebSocketAdapter(ABC):
     total_connections: ClassVar[int | None] = None
     """Connections that the broker allows over all channels together, where it counts them so."""
 
+    omits_exchange: ClassVar[bool] = False
+    """True where packets may leave out the exchange: a codec has to know then which tokens the list has once."""
+
     def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         self.urls = {**self.default_urls, **(urls or {})}
+        self.lone_tokens: set[str] = set()
+        """Of what the feed serves: the tokens that the list in use has on one exchange only. Kept by the feed, where
+        `omits_exchange`; bounded by the list."""
 
     @abstractmethod
     def streams(self, instrument: Instrument, mode: Mode, depth: int) -> tuple[Stream, ...]:

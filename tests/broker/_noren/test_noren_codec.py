@@ -429,3 +429,28 @@ def test_sessions_that_end_at_once_are_counted_until_one_lives() -> None:
     assert memory.good_within(60.0)
     clock.now += 61
     assert not memory.good_within(60.0)
+
+
+# -- frames without an exchange --------------------------------------------------------------------------
+
+FUTURE = Instrument(symbol="BANKNIFTY29DEC26FUT", exchange="NFO", token="26000", brexchange="NFO")
+
+
+@pytest.mark.parametrize("exchange", [{}, {"e": ""}, {"e": None}, {"e": "-"}])
+def test_a_frame_without_an_exchange_counts_where_the_whole_list_has_its_token_once(
+    exchange: dict[str, object],
+) -> None:
+    lone: set[str] = set()
+    subject = NorenCodec(lone_tokens=lone)
+    subject.subscribe([OPTION, FUTURE], TOUCHLINE)
+    about_option = json.dumps({"t": "tf", "tk": OPTION.token, "lp": "84.20"} | exchange)
+    about_either = json.dumps({"t": "tf", "tk": "26000", "lp": "24911.55"} | exchange)
+    assert subject.decode(about_option) == Decoded(unrouted=1)
+    lone.add(OPTION.token)  # the index 26000 is in the list as well, subscribed or not
+    assert only(subject.decode(about_option)).instrument == OPTION
+    assert subject.decode(about_either) == Decoded(unrouted=1)
+    subject.unsubscribe([OPTION], TOUCHLINE)
+    assert subject.decode(about_option) == Decoded(unrouted=1)
+    lone.clear()  # a new list gives the number to another one
+    subject.subscribe([OPTION], TOUCHLINE)
+    assert subject.decode(about_option) == Decoded(unrouted=1)

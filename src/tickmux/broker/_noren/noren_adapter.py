@@ -49,6 +49,7 @@ class NorenAdapter(BaseBrokerWebSocketAdapter):
     exchanges: ClassVar[tuple[str, ...]] = EXCHANGES
     token_life = "one trading day"  # noqa: S105
     channels = {"main": noren_channel()}
+    omits_exchange = True
     codec_class: ClassVar[type[NorenCodec]] = NorenCodec
     evictions: ClassVar[int] = 4
     """Sessions in a row, each ended by the broker within seconds, that another program with this user id explains."""
@@ -65,7 +66,7 @@ class NorenAdapter(BaseBrokerWebSocketAdapter):
         return (Stream("main", DEPTH if mode is Mode.DEPTH else TOUCHLINE),)
 
     def codec(self, channel: str) -> FeedCodec:
-        return self.codec_class(self.memory, self.channels[channel].symbol_limit)
+        return self.codec_class(self.memory, self.channels[channel].symbol_limit, self.lone_tokens)
 
     async def endpoint(self, channel: str, credentials: Credentials, http: httpx.AsyncClient) -> Endpoint:
         self.memory.attempt(credentials, self.spare_refusals(credentials))

@@ -4,7 +4,7 @@ Every value on the wire is text. A scrip has two channels, touchline and depth, 
 Kept per connection: one state for each subscribed scrip and channel, and which snapshots are still missing.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -55,6 +55,7 @@ class NorenCodec(FeedCodec):
     subscription; if it still does not, the scrip is reported as refused.
 
     `scrip_limit`: subscriptions that a connection may hold, both channels counted.
+    `lone_tokens`: those that the whole list of instruments has on one exchange only; who made the codec keeps them.
     """
 
     waits_for_ready = True
@@ -63,8 +64,11 @@ class NorenCodec(FeedCodec):
     exchanges: ClassVar[tuple[str, ...]] = EXCHANGES
     heartbeat: ClassVar[str] = noren_json({"t": "h"})
 
-    def __init__(self, memory: SessionMemory | None = None, scrip_limit: int = 1000) -> None:
+    def __init__(
+        self, memory: SessionMemory | None = None, scrip_limit: int = 1000, lone_tokens: Collection[str] = ()
+    ) -> None:
         super().__init__()
+        self._lone_tokens = lone_tokens
         self._scrip_limit = scrip_limit
         self._beats = 0
         self._memory = memory or SessionMemory()
@@ -180,10 +184,14 @@ class NorenCodec(FeedCodec):
         return Decoded() if tick is None else Decoded(ticks=[tick])
 
     def _key(self, exchange: object, token: str) -> _Key | None:
-        """Which scrip a frame is about; without an exchange it may be any: that only one of this token is subscribed
-        does not say that the frame is about it, since tokens repeat across exchanges (section 5.7)."""
+        """Which scrip a frame is about. Without an exchange it may be any of that token, since tokens repeat across
+        exchanges (section 5.7): that only one of them is subscribed does not say that the frame is about it, that
+        the list has no other does."""
         if isinstance(exchange, str) and exchange.strip() not in _NOTHING:
             return exchange, token
+        if token in self._lone_tokens:
+            keys = ((each.removesuffix("_INDEX"), token) for each in self.exchanges)
+            return next((key for key in keys if key in self.routes), None)
         return None
 
     def _other(self, message: Mapping[str, Any], kind: str) -> Decoded:
