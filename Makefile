@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 PAGES := src/tickmux/web/static/index.html
 
-.PHONY: help run test test-hours mutants check stress bench bench-short faults attack setup clean system-packages
+.PHONY: help run test test-hours mutants check stress bench bench-short bench-ingest faults attack setup clean system-packages
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -41,6 +41,9 @@ bench: $(VENV)/.dev  ## CPU per delivery and latency, against a bare C sender (L
 
 bench-short: $(VENV)/.dev
 	$(BIN)/python -m benchmarks --short
+
+bench-ingest: $(VENV)/.dev  ## CPU from a broker's bytes to ticks, beside the brokers' own SDKs (seconds)
+	$(BIN)/python -m benchmarks.ingest
 
 faults: $(VENV)/.dev  ## every broker's faults, measured into docs/reliability.md (ten minutes)
 	$(BIN)/python tests/faults/measure.py --write docs/reliability.md

@@ -12,6 +12,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.ingest import BUSIEST, busiest, least_us
 from benchmarks.measuring import Load, Run, Window, bare
 from benchmarks.plan import Outcome, Plan, Round, Spread, carry_out, judge
 from benchmarks.processes import Child, ChildFailed
@@ -111,3 +112,21 @@ def test_latency_is_an_aim_of_the_first_load_only():
     first = outcome(LOAD, tickmux=1.0, one_send=1.0, p99_ms=1.0)
     second = outcome(LOAD, tickmux=1.0, one_send=1.0, p99_ms=500.0)
     assert all(verdict.met for verdict in judge([first, second]))
+
+
+@pytest.mark.parametrize("broker", BUSIEST)
+def test_the_busiest_frame_of_each_wire_gives_ticks_however_often_it_comes(broker):
+    decode, frame, ticks = busiest(broker, BUSIEST[broker])
+    assert [len(decode(frame).ticks) for _ in range(3)] == [ticks] * 3
+
+
+def test_a_frame_that_gives_no_ticks_is_not_timed():
+    with pytest.raises(LookupError, match="no vector of zerodha"):
+        busiest("zerodha", "heartbeat: one byte")
+
+
+def test_decoders_get_the_frame_in_turns():
+    calls = []
+    least = least_us([lambda frame: calls.append((1, frame)), lambda frame: calls.append((2, frame))], b"x", rounds=2)
+    assert all(us >= 0 for us in least)
+    assert [who for who, _ in calls[:: len(calls) // 4]] == [1, 2, 1, 2]

@@ -52,7 +52,7 @@ class Event(StrEnum):
     MARKET_STATUS = "market_status"
 
 
-class Decoded(msgspec.Struct):
+class Decoded(msgspec.Struct, gc=False):
     """What one incoming frame amounts to.
 
     ticks:    in wire order; complete ones stay valid when `event` is MALFORMED.
@@ -79,7 +79,7 @@ class Decoded(msgspec.Struct):
     restart: bool = False
     retry_after: float = 0.0
     refused: list[Instrument] = []
-    orders: list[BrokerOrder] = []
+    orders: Sequence[BrokerOrder] = ()
     guessed: bool = False
 
 

@@ -197,6 +197,15 @@ def test_sentinels_never_become_a_price_and_the_old_one_is_not_told_again(broker
     assert [tick["ltp"] for tick in found[1:] if "ltp" in tick] == []
 
 
+@pytest.mark.parametrize("sentinel", [214748.3647, 429496.7295, 229496.7295])
+def test_upstox_has_no_price_for_what_the_scale_of_nco_makes_of_a_sentinel(sentinel: float) -> None:
+    key = "NCO_FO|1000"
+    prices = (90_000.0, sentinel)
+    frames = [upstox_wire.live(key, upstox_wire.message(1, upstox_wire.ltpc(each, 5))) for each in prices]
+    found = ticks("upstox", ("SILVER30DEC26FUT", "NCO"), key, *frames)
+    assert [tick["ltp"] for tick in found if "ltp" in tick] == [90_000.0]
+
+
 def test_kotak_reads_wrapped_negatives_and_sentinels_by_the_scale_of_its_login() -> None:
     made = kotak_wire.codec()
     found = made.decode(kotak_wire.mini(11536, 2**32 - 350) + kotak_wire.mini(11536, 2294967295)).ticks

@@ -32,10 +32,10 @@ class DataQuality:
     def look(self, tick: Tick, known: Known) -> None:
         """Counts what is odd about `tick`, before it is merged into what is `known`."""
         depth = tick.depth
-        if depth is not None and depth.buy and depth.sell and depth.buy[0].price > depth.sell[0].price:
+        if depth is not None and (buy := depth.buy) and (sell := depth.sell) and buy[0].price > sell[0].price:
             self._counters.crossed_books += self._is_continuous(tick.instrument.exchange)
         ltp, last = tick.ltp, known.ltp
-        if ltp is not None and last is not None and abs(ltp - last) > _JUMP * abs(last):
+        if ltp != last and ltp is not None and last is not None and abs(ltp - last) > _JUMP * abs(last):
             self._counters.price_jumps += _outside_circuits(ltp, tick, known)
 
 

@@ -21,7 +21,7 @@ import msgspec
 
 from tickmux.feeds.data_quality import DataQuality
 from tickmux.instrument import Instrument
-from tickmux.tick import LTP_FIELDS, Depth, Mode, Tick
+from tickmux.tick import LTP_FIELDS, MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, Mode, Tick
 from tickmux.websocket_proxy.feed_state import FeedCounters
 from tickmux.websocket_proxy.mapping import DATA_MODES
 
@@ -216,12 +216,12 @@ class TickPublisher:
             return None
         for wish in state.wishes:
             if wish.mode == mode and wish.depth == depth and wish.symbol == (symbol or instrument.symbol):
-                if mode == Mode.LTP:
+                if mode == MODE_LTP:
                     return wish.head + self._numbers(_ltp_of(state.quote))
-                if mode == Mode.DEPTH and depth and state.book is None:
+                if mode == MODE_DEPTH and depth and state.book is None:
                     return None
                 numbers = self._numbers(state.quote)
-                return wish.head + (self._with_book(numbers, state.book, depth) if mode == Mode.DEPTH else numbers)
+                return wish.head + (self._with_book(numbers, state.book, depth) if mode == MODE_DEPTH else numbers)
         return None
 
     # -- hot path -----------------------------------------------------------------------------------------
@@ -231,13 +231,14 @@ class TickPublisher:
         now = self._now_ms()
         parts: list[bytes] = []
         states = self._states
-        quality = self._quality
+        look = self._quality.look
+        merges_channels = self._merges_channels
         for tick in ticks:
             state = states.get(tick.instrument)
             if state is None:
                 continue  # nobody wants it any more; the unsubscription is on its way
             quote = state.quote
-            quality.look(tick, quote)
+            look(tick, quote)
             if now < state.late_until:
                 tick = _of_its_mode(tick, state.wishes)
             touched = _merge(quote, tick, now)
@@ -250,11 +251,11 @@ class TickPublisher:
                 touched |= _QUOTE_TOUCHED
             if state.floor is not None:
                 _keep_floor(state, _day(now))
-            if tick.depth is not None:
-                state.book = tick.depth
+            if (book := tick.depth) is not None:
+                state.book = book
             elif tick.taken_back and "depth" in tick.taken_back:
                 state.book = Depth([], [])  # an old book must not be shown as the present one
-            if self._merges_channels:
+            if merges_channels:
                 self._remember(state, channel, tick, now)
             if quote.ltp is None:  # who reads a QUOTE without a price would show 0
                 if "ltp" in tick.taken_back:
@@ -264,11 +265,11 @@ class TickPublisher:
             encoded: bytes | None = None
             for wish in state.wishes:
                 mode = wish.mode
-                if mode == Mode.LTP:
+                if mode == MODE_LTP:
                     if not touched & _LTP_TOUCHED:
                         continue
                     body = self._numbers(_ltp_of(quote))
-                elif mode == Mode.QUOTE:
+                elif mode == MODE_QUOTE:
                     if not touched:
                         continue
                     body = encoded = encoded or self._numbers(quote)
@@ -303,7 +304,7 @@ class TickPublisher:
             state.book = Depth([], [])
             numbers = self._numbers(state.quote)
             for wish in state.wishes:
-                if wish.mode == Mode.DEPTH and wish.depth:
+                if wish.mode == MODE_DEPTH and wish.depth:
                     parts += (wish.topic, wish.head + self._with_book(numbers, state.book, wish.depth))
         if parts:
             self._bus.send(parts)
@@ -370,7 +371,7 @@ def _of_its_mode(tick: Tick, wishes: Sequence[_Wish]) -> Tick:
     """The tick, or its price alone where it is richer than all that is wanted now."""
     if any(wish.mode >= tick.mode for wish in wishes):
         return tick
-    return Tick(instrument=tick.instrument, mode=Mode.LTP, ltp=tick.ltp, ltt=tick.ltt, timestamp=tick.timestamp)
+    return Tick(instrument=tick.instrument, mode=MODE_LTP, ltp=tick.ltp, ltt=tick.ltt, timestamp=tick.timestamp)
 
 
 def _ltp_of(quote: _QuoteData) -> _LtpData:
@@ -389,7 +390,7 @@ def _merge(quote: _QuoteData, tick: Tick, now: int) -> int:
     stamp = tick.timestamp if tick.timestamp is not None else now
     if quote.timestamp is None or stamp > quote.timestamp:
         quote.timestamp = stamp
-    if tick.mode != Mode.LTP or tick.close is not None:
+    if tick.mode != MODE_LTP or tick.close is not None:
         touched |= _merge_quote(quote, tick)
     if tick.taken_back:
         touched |= _take_back(quote, tick.taken_back)

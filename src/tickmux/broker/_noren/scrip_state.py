@@ -7,9 +7,9 @@ Bounded: at most the fields of that table.
 from collections.abc import Mapping
 from typing import Any
 
-from tickmux.broker._wire_values import count, epoch_ms, rupees
+from tickmux.broker._wire_values import PLAIN, PLAIN_RUPEES, count, epoch_ms, rupees
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, Depth, DepthLevel, Mode, Tick
 
 LEVELS = 5
 
@@ -75,7 +75,7 @@ class ScripState:
         if self._is_index:
             self._rules = _INDEX_RULES
         else:
-            self._rules = _DEPTH_RULES if mode is Mode.DEPTH else _TOUCHLINE_RULES
+            self._rules = _DEPTH_RULES if mode is MODE_DEPTH else _TOUCHLINE_RULES
         self._fields: dict[str, Any] = {}
         self._levels: dict[str, float] = {}
         self._book: Depth | None = None
@@ -94,7 +94,7 @@ class ScripState:
             if meaning == _PRICE:
                 told = _number(value)
                 if told:
-                    price = rupees(told, self._is_index)
+                    price = told if 0.0 < told < PLAIN_RUPEES else rupees(told, self._is_index)
                     if price is not None:
                         fields[field] = price
                     elif fields.pop(field, None) is not None:
@@ -119,8 +119,8 @@ class ScripState:
                 units = _whole(value)
                 if units is None:
                     continue
-                if (counted := count(units)) is not None:
-                    fields[field] = counted
+                if 0 <= units < PLAIN or count(units) is not None:
+                    fields[field] = units
                 elif fields.pop(field, None) is not None:
                     self._lost += (field,)
             elif meaning == _FEED_TIME:
@@ -178,8 +178,8 @@ def _book(levels: Mapping[str, float]) -> Depth | None:
 def _side(levels: Mapping[str, float], names: tuple[tuple[str, str, str], ...]) -> list[DepthLevel]:
     side = []
     for price_name, quantity_name, orders_name in names:
-        price, quantity = rupees(levels.get(price_name, 0.0)), count(int(levels.get(quantity_name, 0)))
-        if price is not None and quantity:
+        price, quantity = levels.get(price_name), int(levels.get(quantity_name, 0))
+        if price and quantity and rupees(price) is not None and count(quantity):
             orders = levels.get(orders_name)
             side.append(DepthLevel(price, quantity, None if orders is None else count(int(orders))))
     return side

@@ -18,9 +18,9 @@ from tickmux.broker._xts.messages import (
     Properties,
 )
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Mode, Tick
 
-_MODES = {LTP: Mode.LTP, QUOTE: Mode.QUOTE, DEPTH: Mode.DEPTH}
+_MODES = {LTP: MODE_LTP, QUOTE: MODE_QUOTE, DEPTH: MODE_DEPTH}
 _UPPER, _LOWER = (88, 110), (87, 111)
 """Property numbers: the price range, else the execution band."""
 _USED_PROPERTIES = frozenset((*_UPPER, *_LOWER))
@@ -116,7 +116,7 @@ class InstrumentState:
         said = next((self._codes[code] for code in (QUOTE, DEPTH) if "ltp" in self._fields_of(code)), None)
         if said is None:
             return None
-        tick = self._tick(Mode.QUOTE, said)
+        tick = self._tick(MODE_QUOTE, said)
         if tick is not None and "timestamp" in fields:
             tick.timestamp = int(fields["timestamp"])
         return tick
@@ -127,15 +127,15 @@ class InstrumentState:
 
     def _tick(self, mode: Mode, said: _Said) -> Tick | None:
         depth = None
-        if mode is Mode.DEPTH:
+        if mode is MODE_DEPTH:
             if said.bids is None and said.asks is None:
-                mode = Mode.QUOTE
+                mode = MODE_QUOTE
             else:
                 depth = Depth(_shown(said.bids), _shown(said.asks))
         if depth is None and "ltp" not in said.fields:
             return None
         tick = Tick(instrument=self.instrument, mode=mode, depth=depth, **said.fields)  # type: ignore[arg-type]
-        if mode is not Mode.LTP:
+        if mode is not MODE_LTP:
             for name, value in self._extra.items():
                 setattr(tick, name, value)
         if self._lost:

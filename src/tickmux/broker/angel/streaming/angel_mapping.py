@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from tickmux.broker._wire_values import PLAIN, count, epoch_ms, float_count, moment_ms, price, short_count, wide_price
+from tickmux.broker._wire_values import PLAIN, count, epoch_ms, float_count, moment_ms, price, wide_price
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick, without_value
 
 EXCHANGE_TYPES = {
     "NSE": 1,
@@ -138,10 +138,10 @@ class AngelCodec(FeedCodec):
         divisor = _DIVISORS[frame[1]]  # wire_key lets no other exchange type in
         if mode == _LTP:
             stamp, last = _read_ltp(frame, 35)
-            ltp = wide_price(last, divisor, instrument.is_index)
+            ltp = last / divisor if 0 < last < PLAIN else wide_price(last, divisor, instrument.is_index)
             if ltp is None:
                 return Decoded()
-            tick = Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, timestamp=moment_ms(stamp))
+            tick = Tick(instrument=instrument, mode=MODE_LTP, ltp=ltp, timestamp=moment_ms(stamp))
         elif mode == _DEPTH20:
             if frame[1] != _NSE_CASH or instrument.exchange in _INDEX_EXCHANGES:
                 return Decoded(unknown=1)  # there is no such book (section 4)
@@ -186,31 +186,39 @@ def _request(correlation: str, action: int, instruments: Sequence[Instrument], k
 def _tradable_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
     """Modes 2 and 3: quantities of 0 are real, prices and times of 0 are none (section 6)."""
     stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(frame, 35)
-    prices = _prices((last, open_, high, low, close, average), divisor)
+    plain = PLAIN
+    ltp = last / divisor if 0 < last < plain else wide_price(last, divisor)
+    first = open_ / divisor if 0 < open_ < plain else wide_price(open_, divisor)
+    highest = high / divisor if 0 < high < plain else wide_price(high, divisor)
+    lowest = low / divisor if 0 < low < plain else wide_price(low, divisor)
+    before = close / divisor if 0 < close < plain else wide_price(close, divisor)
+    mean = average / divisor if 0 < average < plain else wide_price(average, divisor)
     tick = Tick(
         instrument=instrument,
-        mode=Mode.QUOTE,
-        ltp=prices[0],
+        mode=MODE_QUOTE,
+        ltp=ltp,
         timestamp=moment_ms(stamp),
-        last_trade_quantity=count(quantity),
-        avg_trade_price=prices[5],
-        volume=count(volume),
-        total_buy_quantity=float_count(buy),
-        total_sell_quantity=float_count(sell),
-        open=prices[1],
-        high=prices[2],
-        low=prices[3],
-        close=prices[4],
-        taken_back=without_value(_PRICES, prices) if None in prices else (),
+        last_trade_quantity=quantity if 0 <= quantity < plain else count(quantity),
+        avg_trade_price=mean,
+        volume=volume if 0 <= volume < plain else count(volume),
+        total_buy_quantity=int(buy) if 0.0 <= buy < plain else float_count(buy),
+        total_sell_quantity=int(sell) if 0.0 <= sell < plain else float_count(sell),
+        open=first,
+        high=highest,
+        low=lowest,
+        close=before,
     )
+    if not (ltp and first and highest and lowest and before and mean):
+        tick.taken_back = without_value(_PRICES, (ltp, first, highest, lowest, before, mean))
     if frame[0] == _SNAP_QUOTE:
         traded, oi = _read_times(frame, 123)
         upper, lower = _read_circuits(frame, 347)
-        tick.mode = Mode.DEPTH
+        tick.mode = MODE_DEPTH
         tick.ltt = _trade_time(traded)
-        tick.oi = count(oi) if instrument.exchange in OI_EXCHANGES else None
-        tick.upper_circuit = wide_price(upper, divisor)
-        tick.lower_circuit = wide_price(lower, divisor)
+        if instrument.exchange in OI_EXCHANGES:
+            tick.oi = oi if 0 <= oi < plain else count(oi)
+        tick.upper_circuit = upper / divisor if 0 < upper < plain else wide_price(upper, divisor)
+        tick.lower_circuit = lower / divisor if 0 < lower < plain else wide_price(lower, divisor)
         tick.depth = _best_five(frame[147:347], divisor)
     return tick
 
@@ -218,28 +226,35 @@ def _tradable_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
 def _index_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
     """Modes 2 and 3 of an index: it has no book, and nothing of it is 0."""
     stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(frame, 35)
-    prices = _prices((last, open_, high, low, close, average), divisor, is_index=True)
+    plain = PLAIN
+    ltp = last / divisor if 0 < last < plain else wide_price(last, divisor, True)
+    first = open_ / divisor if 0 < open_ < plain else wide_price(open_, divisor, True)
+    highest = high / divisor if 0 < high < plain else wide_price(high, divisor, True)
+    lowest = low / divisor if 0 < low < plain else wide_price(low, divisor, True)
+    before = close / divisor if 0 < close < plain else wide_price(close, divisor, True)
+    mean = average / divisor if 0 < average < plain else wide_price(average, divisor, True)
     tick = Tick(
         instrument=instrument,
-        mode=Mode.QUOTE,
-        ltp=prices[0],
+        mode=MODE_QUOTE,
+        ltp=ltp,
         timestamp=moment_ms(stamp),
-        last_trade_quantity=count(quantity) or None,
-        avg_trade_price=prices[5],
-        volume=count(volume) or None,
-        total_buy_quantity=float_count(buy) or None,
-        total_sell_quantity=float_count(sell) or None,
-        open=prices[1],
-        high=prices[2],
-        low=prices[3],
-        close=prices[4],
-        taken_back=without_value(_PRICES, prices) if None in prices else (),
+        last_trade_quantity=quantity if 0 < quantity < plain else count(quantity) or None,
+        avg_trade_price=mean,
+        volume=volume if 0 < volume < plain else count(volume) or None,
+        total_buy_quantity=int(buy) if 1.0 <= buy < plain else float_count(buy) or None,
+        total_sell_quantity=int(sell) if 1.0 <= sell < plain else float_count(sell) or None,
+        open=first,
+        high=highest,
+        low=lowest,
+        close=before,
     )
+    if not (ltp and first and highest and lowest and before and mean):
+        tick.taken_back = without_value(_PRICES, (ltp, first, highest, lowest, before, mean))
     if frame[0] == _SNAP_QUOTE:
         upper, lower = _read_circuits(frame, 347)
         tick.ltt = _trade_time(_read_stamp(frame, 123)[0])
-        tick.upper_circuit = wide_price(upper, divisor)
-        tick.lower_circuit = wide_price(lower, divisor)
+        tick.upper_circuit = upper / divisor if 0 < upper < plain else wide_price(upper, divisor)
+        tick.lower_circuit = lower / divisor if 0 < lower < plain else wide_price(lower, divisor)
     return tick
 
 
@@ -247,41 +262,52 @@ def _depth20_tick(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
     # The time at 35 is a dummy; the exchange's stands at 27.
     return Tick(
         instrument=instrument,
-        mode=Mode.DEPTH,
+        mode=MODE_DEPTH,
         timestamp=moment_ms(_read_stamp(frame, 27)[0]),
-        depth=Depth(buy=_side(frame[43:243], divisor), sell=_side(frame[243:443], divisor)),
+        depth=_best_twenty(frame[43:443], divisor),
     )
 
 
-def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
-    return [
-        DepthLevel(value, quantity, short_count(orders))
+def _best_twenty(raw: bytes, divisor: int) -> Depth:
+    plain = PLAIN
+    levels = [
+        DepthLevel(paise / divisor, quantity, orders)
         for quantity, paise, orders in _DEPTH20_LEVEL.iter_unpack(raw)
-        if count(quantity) and (value := price(paise, divisor)) is not None
+        if 0 < paise < plain and 0 < quantity < plain
+    ]
+    if len(levels) == 40:
+        return Depth(levels[:20], levels[20:])
+    return Depth(_side(raw[:200], divisor), _side(raw[200:], divisor))
+
+
+def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
+    plain = PLAIN
+    return [
+        DepthLevel(value, quantity, orders)
+        for quantity, paise, orders in _DEPTH20_LEVEL.iter_unpack(raw)
+        if quantity
+        and (value := paise / divisor if 0 < paise < plain else price(paise, divisor))
+        and (0 < quantity < plain or count(quantity))
     ]
 
 
 def _best_five(raw: bytes, divisor: int) -> Depth:
     """A level's flag names its side (1 buy, 0 sell); its place does only when no flag differs from another."""
+    plain = PLAIN
     levels = list(_BEST_FIVE_LEVEL.iter_unpack(raw))
-    first = levels[0][0]
-    by_place = all(level[0] == first for level in levels)
+    by_place = len({level[0] for level in levels}) == 1
     buy: list[DepthLevel] = []
     sell: list[DepthLevel] = []
     for place, (flag, quantity, raw_price, orders) in enumerate(levels):
-        value = raw_price / divisor if 0 < raw_price < PLAIN else wide_price(raw_price, divisor)
-        if value is not None and (0 < quantity < PLAIN or count(quantity)):
+        value = raw_price / divisor if 0 < raw_price < plain else wide_price(raw_price, divisor)
+        if value and (0 < quantity < plain or count(quantity)):
             side = int(place < 5) if by_place else flag
             if side == 1:
-                buy.append(DepthLevel(value, quantity, short_count(orders)))
+                buy.append(DepthLevel(value, quantity, orders))
             elif side == 0:
-                sell.append(DepthLevel(value, quantity, short_count(orders)))
+                sell.append(DepthLevel(value, quantity, orders))
     return Depth(buy, sell)
 
 
 def _trade_time(value: int) -> int | None:
     return moment_ms(value) if value > _SECONDS_END else epoch_ms(value)
-
-
-def _prices(raw: Sequence[int], divisor: int, *, is_index: bool = False) -> tuple[float | None, ...]:
-    return tuple([each / divisor if 0 < each < PLAIN else wide_price(each, divisor, is_index) for each in raw])

@@ -7,12 +7,12 @@ import struct
 from collections.abc import Hashable, Sequence
 from operator import attrgetter
 
-from tickmux.broker._wire_values import count, rupees
+from tickmux.broker._wire_values import PLAIN, count, rupees
 from tickmux.broker.dhan.streaming.standing import Standing
 from tickmux.broker.dhan.streaming.wire import LATE_UNSUBSCRIBE, DhanCodec, malformed, request_frames
 from tickmux.codec import Decoded, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, Depth, DepthLevel, Tick
 
 # Little-endian. The first two fields are in another order and of other sizes than on the main feed.
 _HEADER = struct.Struct("<HBBII").unpack_from  # length, code, segment, security id, rows or sequence
@@ -74,7 +74,7 @@ class DepthCodec(DhanCodec):
                     if book.bids is not None and book.asks is not None:
                         depth = Depth(book.bids, book.asks)
                         book.bids = book.asks = None
-                        decoded.ticks.append(Tick(instrument=book.instrument, mode=Mode.DEPTH, depth=depth))
+                        decoded.ticks.append(Tick(instrument=book.instrument, mode=MODE_DEPTH, depth=depth))
                         self._standing.deep_books.add(key)
             elif code == _DISCONNECT:
                 # The documentation puts the reason after the header, the official SDK into its last field.
@@ -126,10 +126,11 @@ class DepthCodec(DhanCodec):
 
 
 def _side(rows: bytes, *, falling: bool) -> list[DepthLevel]:
+    plain = PLAIN
     side = [
-        DepthLevel(rounded, quantity, count(orders))
+        DepthLevel(rounded, quantity, orders if orders < plain else count(orders))
         for price, quantity, orders in _ROW.iter_unpack(rows)
-        if count(quantity) and rupees(price) is not None and (rounded := round(price, 4))
+        if (0 < quantity < plain or count(quantity)) and rupees(price) is not None and (rounded := round(price, 4))
     ]
     side.sort(key=_price_of, reverse=falling)
     return side

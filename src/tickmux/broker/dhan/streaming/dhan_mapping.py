@@ -12,12 +12,12 @@ from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from typing import ClassVar
 
-from tickmux.broker._wire_values import DEAREST, count, epoch_ms, rupees, short_count
+from tickmux.broker._wire_values import DEAREST, PLAIN, PLAIN_RUPEES, count, epoch_ms, rupees, short_count
 from tickmux.broker.dhan.streaming.standing import Standing
 from tickmux.broker.dhan.streaming.wire import DERIVATIVES, DhanCodec, malformed
 from tickmux.codec import Decoded, Event, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick, without_value
 
 # Little-endian; offsets are those of the specification.
 _HEADER = struct.Struct("<BHBI").unpack_from  # code, length, segment, security id
@@ -56,7 +56,7 @@ class _Market:
         self.decimals = 4 if instrument.exchange in _CURRENCY else 2
         self.has_oi = instrument.exchange in DERIVATIVES
         self.is_index = instrument.is_index
-        self.plain = 200.0 if instrument.exchange in _CURRENCY else DEAREST
+        self.plain = PLAIN_RUPEES if instrument.exchange in _CURRENCY else DEAREST
         """Rupees below which there is no sentinel."""
         self.ist_shift = ist_shift
         self.last: Tick | None = None
@@ -69,7 +69,7 @@ class _Market:
         if ltp is None:
             return None
         self.last = tick = Tick(
-            instrument=self.instrument, mode=Mode.LTP, ltp=ltp, ltt=self._time(traded), close=self.close
+            instrument=self.instrument, mode=MODE_LTP, ltp=ltp, ltt=self._time(traded), close=self.close
         )
         return tick
 
@@ -78,18 +78,18 @@ class _Market:
         prices = self._prices(last, open_, high, low, average)
         self.last = tick = Tick(
             instrument=self.instrument,
-            mode=Mode.QUOTE,
+            mode=MODE_QUOTE,
             ltp=prices[0],
             ltt=self._time(traded),
             open=prices[1],
             high=prices[2],
             low=prices[3],
             close=self.close,  # never the packet's own: that is today's, 0 until the evening
-            volume=count(volume),
+            volume=volume if volume < PLAIN else count(volume),
             last_trade_quantity=short_count(quantity),
             avg_trade_price=prices[4],
-            total_buy_quantity=count(buy),
-            total_sell_quantity=count(sell),
+            total_buy_quantity=buy if buy < PLAIN else count(buy),
+            total_sell_quantity=sell if sell < PLAIN else count(sell),
             oi=self.oi,
             taken_back=without_value(_PRICES, prices) if None in prices else (),
         )
@@ -102,18 +102,18 @@ class _Market:
         prices = self._prices(last, open_, high, low, average)
         self.last = tick = Tick(
             instrument=self.instrument,
-            mode=Mode.DEPTH,
+            mode=MODE_DEPTH,
             ltp=prices[0],
             ltt=self._time(traded),
             open=prices[1],
             high=prices[2],
             low=prices[3],
             close=self.close,
-            volume=count(volume),
+            volume=volume if volume < PLAIN else count(volume),
             last_trade_quantity=short_count(quantity),
             avg_trade_price=prices[4],
-            total_buy_quantity=count(buy),
-            total_sell_quantity=count(sell),
+            total_buy_quantity=buy if buy < PLAIN else count(buy),
+            total_sell_quantity=sell if sell < PLAIN else count(sell),
             oi=self.oi,
             taken_back=without_value(_PRICES, prices) if None in prices else (),
             depth=self._depth(frame[at + _LEVELS : at + _FULL_SIZE]),
@@ -135,7 +135,7 @@ class _Market:
         if not self.has_oi:
             return None
         self.oi = count(_U32(frame, at + _PAYLOAD)[0])
-        if self.last is None or self.last.mode is Mode.LTP:
+        if self.last is None or self.last.mode is MODE_LTP:
             return None
         self.last = tick = copy(self.last)
         tick.oi = self.oi
@@ -159,11 +159,16 @@ class _Market:
     def _depth(self, rows: bytes) -> Depth:
         buy: list[DepthLevel] = []
         sell: list[DepthLevel] = []
+        decimals, plain, most = self.decimals, self.plain, PLAIN
         for bid_quantity, ask_quantity, bid_orders, ask_orders, bid, ask in _LEVEL.iter_unpack(rows):
-            if count(bid_quantity) and (price := self._price(bid)) is not None:
-                buy.append(DepthLevel(price, bid_quantity, short_count(bid_orders)))
-            if count(ask_quantity) and (price := self._price(ask)) is not None:
-                sell.append(DepthLevel(price, ask_quantity, short_count(ask_orders)))
+            if 0 < bid_quantity < most or count(bid_quantity):
+                price = round(bid, decimals) if 0.01 <= bid < plain else self._price(bid)
+                if price is not None:
+                    buy.append(DepthLevel(price, bid_quantity, bid_orders))
+            if 0 < ask_quantity < most or count(ask_quantity):
+                price = round(ask, decimals) if 0.01 <= ask < plain else self._price(ask)
+                if price is not None:
+                    sell.append(DepthLevel(price, ask_quantity, ask_orders))
         return Depth(buy, sell)
 
 
@@ -283,7 +288,7 @@ class MainFeedCodec(DhanCodec):
                     if tick is not None:
                         if tick.depth is not None and key in self._bookless and key in self._standing.deep_books:
                             # The deep book is back: five levels must not take turns with it.
-                            tick.mode, tick.depth = Mode.QUOTE, None
+                            tick.mode, tick.depth = MODE_QUOTE, None
                         ticks.append(tick)
             elif code == _HEARTBEAT:
                 _heartbeat(decoded)

@@ -16,7 +16,7 @@ from tickmux.broker.dhan_sandbox.streaming.synthetic_market import SyntheticMark
 from tickmux.codec import Credentials, Decoded, Event, Frame
 from tickmux.instrument import Instrument
 from tickmux.login import IST
-from tickmux.tick import Mode, Tick
+from tickmux.tick import MODE_DEPTH, Mode, Tick
 
 SIMULATOR, LIVE = "simulator", "live"
 
@@ -85,7 +85,7 @@ class SandboxDepthCodec(_SandboxCodec, DepthCodec):
 
     def made_up(self, now: int) -> list[Tick]:
         return [
-            Tick(instrument=instrument, mode=Mode.DEPTH, depth=self._market.book(instrument, now, self._levels))
+            Tick(instrument=instrument, mode=MODE_DEPTH, depth=self._market.book(instrument, now, self._levels))
             for instrument in self.kinds
         ]
 

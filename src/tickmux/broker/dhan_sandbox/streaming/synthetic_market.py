@@ -10,7 +10,7 @@ from random import Random
 
 from tickmux.instrument import Instrument
 from tickmux.login import IST
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_QUOTE, Depth, DepthLevel, Mode, Tick
 
 _CURRENCY = frozenset({"CDS", "BCD"})
 _DERIVATIVES = frozenset({"NFO", "BFO", "CDS", "BCD", "MCX"})
@@ -97,7 +97,7 @@ class SyntheticMarket:
         tick = Tick(instrument=instrument, mode=mode, ltp=quote.rupees(quote.price), ltt=now, timestamp=now)
         if mode is Mode.LTP:
             return tick
-        tick.mode = Mode.QUOTE
+        tick.mode = MODE_QUOTE
         tick.open, tick.high = quote.rupees(quote.open), quote.rupees(quote.high)
         tick.low, tick.close = quote.rupees(quote.low), quote.rupees(quote.close)
         if instrument.is_index:
@@ -109,7 +109,7 @@ class SyntheticMarket:
         if quote.is_derivative:
             tick.oi = quote.oi
         if mode is Mode.DEPTH:
-            tick.mode = Mode.DEPTH
+            tick.mode = MODE_DEPTH
             tick.depth = self.book(instrument, now, _BOOK_LEVELS)
         return tick
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tickmux.broker._wire_values import epoch_ms, float_count, rupees
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_QUOTE, Depth, DepthLevel, Tick
 
 _NO_NUMBER = 9.2e18
 """The feed writes 2^63, sometimes rounded by a float, where it has no number."""
@@ -101,12 +101,12 @@ class MarketState:
         lost = tuple(name for name in self._lost if name not in fields)
         if book.buy or book.sell:
             self._had_book, self._lost = True, ()
-            return Tick(instrument=self._instrument, mode=Mode.DEPTH, depth=book, taken_back=lost, **fields)
+            return Tick(instrument=self._instrument, mode=MODE_DEPTH, depth=book, taken_back=lost, **fields)
         if "ltp" not in fields:
             return None
         self._lost = ()
         gone = (*lost, "depth") if self._had_book else lost
-        return Tick(instrument=self._instrument, mode=Mode.QUOTE, taken_back=gone, **fields)
+        return Tick(instrument=self._instrument, mode=MODE_QUOTE, taken_back=gone, **fields)
 
 
 def _merge_levels(levels: _Levels, changes: list[Any]) -> None:

@@ -15,7 +15,7 @@ from tickmux.broker._noren.unanswered import Unanswered, report_silence
 from tickmux.broker._wire_values import float_count, rupees
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick
 
 SEGMENTS = {
     "NSE": ("N", "C"),
@@ -173,7 +173,7 @@ class FivepaisaCodec(FeedCodec):
             tick = _feed_tick(fields, instrument)
         elif "OpenInterest" in fields:
             oi = _count(fields["OpenInterest"])
-            tick = None if oi is None else Tick(instrument=instrument, mode=Mode.QUOTE, oi=oi)
+            tick = None if oi is None else Tick(instrument=instrument, mode=MODE_QUOTE, oi=oi)
         else:
             decoded.unknown += 1
             return
@@ -200,7 +200,7 @@ def _feed_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
         return None
     tick = Tick(
         instrument=instrument,
-        mode=Mode.QUOTE,
+        mode=MODE_QUOTE,
         ltp=ltp,
         timestamp=_date(get("TickDt")),
         open=_price(get("OpenRate"), index),
@@ -215,16 +215,17 @@ def _feed_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
     )
     quote = (tick.open, tick.high, tick.low, tick.close, tick.volume, tick.avg_trade_price)
     if quote == _NO_QUOTE and tick.total_buy_quantity is tick.total_sell_quantity is None:
-        tick.mode = Mode.LTP
-    tick.taken_back = tuple(name for key, name in _TOLD.items() if getattr(tick, name) is None and get(key))
+        tick.mode = MODE_LTP
+    if None in quote or not (tick.last_trade_quantity and tick.total_buy_quantity and tick.total_sell_quantity):
+        tick.taken_back = tuple([name for key, name in _TOLD if getattr(tick, name) is None and get(key)])
     return tick
 
 
-_TOLD = {
+_TOLD = tuple({
     "OpenRate": "open", "High": "high", "Low": "low", "PClose": "close", "TotalQty": "volume",
     "LastQty": "last_trade_quantity", "AvgRate": "avg_trade_price", "TBidQ": "total_buy_quantity",
     "TOffQ": "total_sell_quantity",
-}  # fmt: skip
+}.items())  # fmt: skip
 """A number in one of these that is neither a value nor 0 takes the old value back; 0 is what 5paisa does not know."""
 
 
@@ -246,7 +247,7 @@ def _depth_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
     sell.sort(key=_price_of)
     return Tick(
         instrument=instrument,
-        mode=Mode.DEPTH,
+        mode=MODE_DEPTH,
         timestamp=_date(fields.get("Time")) or _moment(fields.get("TimeStamp")),
         total_buy_quantity=_count(fields.get("TBidQ")),
         total_sell_quantity=_count(fields.get("TOffQ")),
@@ -256,14 +257,16 @@ def _depth_tick(fields: dict[str, Any], instrument: Instrument) -> Tick | None:
 
 def _price(raw: object, is_index: bool = False) -> float | None:
     """Rupees; zero, and what is no number, is no value."""
-    if isinstance(raw, float | int) and not isinstance(raw, bool) and -_LARGEST < raw < _LARGEST:
-        return rupees(float(raw), is_index)
+    kind = type(raw)
+    if (kind is float or kind is int) and -_LARGEST < raw < _LARGEST:  # type: ignore[operator]
+        return rupees(float(raw), is_index)  # type: ignore[arg-type]
     return None
 
 
 def _count(raw: object) -> int | None:
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        return float_count(raw) or None
+    kind = type(raw)
+    if kind is int or kind is float:
+        return float_count(raw) or None  # type: ignore[arg-type]
     return None
 
 

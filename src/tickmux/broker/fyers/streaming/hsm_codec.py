@@ -22,7 +22,7 @@ from tickmux.broker.fyers.streaming.fyers_mapping import (
 )
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_QUOTE, Tick
 
 _SNAPSHOT, _UPDATE, _LITE = 83, 85, 76
 _IGNORED = frozenset({2, 3, 9, 10, 13})  # throttling, acknowledgement, snapshot, option chain, master data
@@ -71,8 +71,8 @@ class _Topic:
 
     def tick(self, instrument: Instrument) -> Tick:
         if self.is_book:
-            return Tick(instrument=instrument, mode=Mode.DEPTH, depth=book(self.raw, self.divisor))
-        tick = Tick(instrument=instrument, mode=Mode.QUOTE, **self.fields)
+            return Tick(instrument=instrument, mode=MODE_DEPTH, depth=book(self.raw, self.divisor))
+        tick = Tick(instrument=instrument, mode=MODE_QUOTE, **self.fields)
         if self.lost:
             tick.taken_back, self.lost = self.lost, ()
         return tick

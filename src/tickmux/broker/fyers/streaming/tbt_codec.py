@@ -12,7 +12,7 @@ from tickmux.broker._wire_values import count, epoch_ms, moment_ms, wide_price
 from tickmux.broker.fyers.streaming.tbt_schema import PING, ParseError, parse_socket_message
 from tickmux.codec import Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, Depth, DepthLevel, Tick
 
 EXCHANGES = ("NSE", "NFO")
 LEVELS = 50
@@ -75,7 +75,7 @@ class _Book:
     def tick(self, instrument: Instrument, timestamp: int | None) -> Tick:
         return Tick(
             instrument=instrument,
-            mode=Mode.DEPTH,
+            mode=MODE_DEPTH,
             timestamp=timestamp,
             total_buy_quantity=self.total_buy,
             total_sell_quantity=self.total_sell,

@@ -18,7 +18,7 @@ from tickmux.broker.groww.streaming.nats_reader import NatsReader
 from tickmux.broker.groww.streaming.socket_identity import Refusals, SocketIdentity
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick
 
 PRICE, DEPTH = "price", "depth"
 _BOOK = "book"
@@ -294,11 +294,11 @@ def _price_tick(price: Any, instrument: Instrument) -> Tick | None:
     )
     time = _time(price.tsInMillis)
     if fields == _NOTHING:
-        return Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, timestamp=time)
+        return Tick(instrument=instrument, mode=MODE_LTP, ltp=ltp, timestamp=time)
     first, high, low, close, volume, average, buy_total, sell_total, oi, upper, lower = fields
     return Tick(
         instrument=instrument,
-        mode=Mode.QUOTE,
+        mode=MODE_QUOTE,
         ltp=ltp,
         timestamp=time,
         open=first,
@@ -334,7 +334,7 @@ def _index_tick(index: Any, instrument: Instrument) -> Tick | None:
     value = rupees(index.value, True)
     if value is None:
         return None
-    return Tick(instrument=instrument, mode=Mode.LTP, ltp=value, timestamp=_time(index.tsInMillis))
+    return Tick(instrument=instrument, mode=MODE_LTP, ltp=value, timestamp=_time(index.tsInMillis))
 
 
 def _depth_tick(depth: Any, instrument: Instrument) -> Tick | None:
@@ -342,7 +342,7 @@ def _depth_tick(depth: Any, instrument: Instrument) -> Tick | None:
     if len(depth.buyBook) > _MOST_ENTRIES or len(depth.sellBook) > _MOST_ENTRIES:
         return None
     book = Depth(_side(depth.buyBook), _side(depth.sellBook))
-    return Tick(instrument=instrument, mode=Mode.DEPTH, timestamp=_time(depth.tsInMillis), depth=book)
+    return Tick(instrument=instrument, mode=MODE_DEPTH, timestamp=_time(depth.tsInMillis), depth=book)
 
 
 def _side(entries: Any) -> list[DepthLevel]:

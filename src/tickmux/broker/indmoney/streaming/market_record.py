@@ -6,7 +6,7 @@ the rest. The broker's `close` follows the last price; it is not the previous cl
 
 from tickmux.broker._wire_values import float_count, moment_ms, rupees
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick
 
 _LARGEST = 9e15
 """Beyond it a float no longer counts in ones; no price, quantity or time comes near it."""
@@ -86,7 +86,7 @@ class MarketRecord:
         if ltp is None:
             return None
         lost, self._lost = self._lost, ()
-        return Tick(instrument=self._instrument, mode=Mode.LTP, ltp=ltp, timestamp=timestamp, taken_back=lost)
+        return Tick(instrument=self._instrument, mode=MODE_LTP, ltp=ltp, timestamp=timestamp, taken_back=lost)
 
     def quote(self, timestamp: int | None) -> Tick | None:
         """What an update in mode `quote` or `full` amounts to; None while no price is known."""
@@ -100,7 +100,7 @@ class MarketRecord:
         lost, self._lost = self._lost, ()
         return Tick(
             instrument=self._instrument,
-            mode=Mode.QUOTE,
+            mode=MODE_QUOTE,
             timestamp=timestamp,
             depth=depth,
             taken_back=lost,

@@ -14,7 +14,7 @@ from tickmux.broker._login_record import LoginRecord
 from tickmux.broker._wire_values import PLAIN, count, epoch_ms, price
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick, without_value
 
 SEGMENTS: Mapping[str, tuple[int, str]] = {
     "NSE": (1, "nse_cm"),
@@ -186,7 +186,7 @@ class KotakCodec(FeedCodec):
                     ticks.append(
                         Tick(
                             instrument=instrument,
-                            mode=Mode.LTP,
+                            mode=MODE_LTP,
                             ltp=prices[0],
                             ltt=epoch_ms(traded),
                             last_trade_quantity=count(quantity),
@@ -218,24 +218,33 @@ class KotakCodec(FeedCodec):
         instrument = self.routes.get(exchange_id << 32 | token)
         if instrument is None:
             return None
-        raw_prices = (last, open_, high, low, close, average, upper, lower)
-        prices = tuple([raw / divisor if 0 < raw < PLAIN else price(raw, divisor) for raw in raw_prices])
+        plain = PLAIN
+        prices = (
+            last / divisor if 0 < last < plain else price(last, divisor),
+            open_ / divisor if 0 < open_ < plain else price(open_, divisor),
+            high / divisor if 0 < high < plain else price(high, divisor),
+            low / divisor if 0 < low < plain else price(low, divisor),
+            close / divisor if 0 < close < plain else price(close, divisor),
+            average / divisor if 0 < average < plain else price(average, divisor),
+            upper / divisor if 0 < upper < plain else price(upper, divisor),
+            lower / divisor if 0 < lower < plain else price(lower, divisor),
+        )
         tick = Tick(
             instrument=instrument,
-            mode=Mode.QUOTE,
+            mode=MODE_QUOTE,
             ltp=prices[0],
-            ltt=epoch_ms(traded),
-            timestamp=epoch_ms(updated),
+            ltt=traded * 1000 if 0 < traded < plain else epoch_ms(traded),
+            timestamp=updated * 1000 if 0 < updated < plain else epoch_ms(updated),
             open=prices[1],
             high=prices[2],
             low=prices[3],
             close=prices[4],
-            volume=count(volume),
-            last_trade_quantity=count(quantity),
+            volume=volume if 0 <= volume < plain else count(volume),
+            last_trade_quantity=quantity if 0 <= quantity < plain else count(quantity),
             avg_trade_price=prices[5],
-            total_buy_quantity=count(total_buy),
-            total_sell_quantity=count(total_sell),
-            oi=count(oi),
+            total_buy_quantity=total_buy if 0 <= total_buy < plain else count(total_buy),
+            total_sell_quantity=total_sell if 0 <= total_sell < plain else count(total_sell),
+            oi=oi if 0 <= oi < plain else count(oi),
             upper_circuit=prices[6],
             lower_circuit=prices[7],
             taken_back=without_value(_PRICES, prices) if None in prices else (),
@@ -246,7 +255,7 @@ class KotakCodec(FeedCodec):
             start = offset + _PICTURE_SIZE
             middle = start + min(buy_rows, present) * _ROW_SIZE
             end = start + min(buy_rows + sell_rows, present) * _ROW_SIZE
-            tick.mode = Mode.DEPTH
+            tick.mode = MODE_DEPTH
             tick.depth = Depth(_side(frame[start:middle], divisor), _side(frame[middle:end], divisor))
         return tick
 
@@ -255,10 +264,11 @@ class KotakCodec(FeedCodec):
         instrument = self._index_of(exchange_id, token, name)
         if instrument is None:
             return None
-        prices = tuple([price(raw, divisor, True) for raw in (value, open_, high, low, close)])
+        raw_prices = (value, open_, high, low, close)
+        prices = tuple([raw / divisor if 0 < raw < PLAIN else price(raw, divisor, True) for raw in raw_prices])
         return Tick(
             instrument=instrument,
-            mode=Mode.QUOTE,
+            mode=MODE_QUOTE,
             ltp=prices[0],
             timestamp=epoch_ms(updated),
             open=prices[1],
@@ -381,10 +391,15 @@ def _divisors(exchanges: object) -> dict[int, float | None]:
 
 
 def _side(rows: bytes, divisor: float) -> list[DepthLevel]:
+    plain = PLAIN
     return [
-        DepthLevel(value, count(quantity), count(orders))
+        DepthLevel(
+            value,
+            quantity if 0 <= quantity < plain else count(quantity),
+            orders if 0 <= orders < plain else count(orders),
+        )
         for quantity, raw, orders in _ROW.iter_unpack(rows)
-        if (value := price(raw, divisor)) is not None
+        if (value := raw / divisor if 0 < raw < plain else price(raw, divisor))
     ]
 
 

@@ -6,15 +6,16 @@ Beside them the decoder keeps at most 29 bytes: the beginning of a packet whose 
 
 import struct
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
 
 from tickmux.broker._login_record import LoginRecord
-from tickmux.broker._wire_values import count, epoch_ms, rupees, short_count
+from tickmux.broker._wire_values import PLAIN_RUPEES, count, epoch_ms, rupees, short_count
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Mode, Tick, without_value
 
 EXCHANGES: Mapping[str, tuple[bytes, bytes]] = {
     "NSE": (b"N", b"C"),
@@ -75,7 +76,7 @@ class _Record:
     def __init__(self, instrument: Instrument) -> None:
         self.decimals = 4 if instrument.exchange in _CURRENCY else 2
         self.is_index = instrument.is_index
-        self.tick = Tick(instrument=instrument, mode=Mode.QUOTE)
+        self.tick = Tick(instrument=instrument, mode=MODE_QUOTE)
         self.buy: list[DepthLevel | None] = [None] * 5
         self.sell: list[DepthLevel | None] = [None] * 5
 
@@ -86,7 +87,8 @@ class _Record:
         if when is not None:
             tick.timestamp = when
         mode = read(self, frame, at + _BODY, when)
-        told = _TOLD.get(read, ())
+        told, read_told = _TOLD.get(read, _NOTHING)
+        values = read_told(tick)
         return Tick(
             instrument=tick.instrument,
             mode=mode,
@@ -104,9 +106,9 @@ class _Record:
             upper_circuit=tick.upper_circuit,
             lower_circuit=tick.lower_circuit,
             depth=Depth([each for each in self.buy if each], [each for each in self.sell if each])
-            if mode is Mode.DEPTH
+            if mode is MODE_DEPTH
             else None,
-            taken_back=tuple([name for name in told if getattr(tick, name) is None]),
+            taken_back=without_value(told, values) if None in values else (),
         )
 
     def _trade(self, frame: bytes, at: int, when: int | None) -> Mode:
@@ -118,25 +120,25 @@ class _Record:
         tick.volume = count(volume)
         tick.avg_trade_price = self._price(average)
         tick.oi = count(oi)
-        return Mode.QUOTE
+        return MODE_QUOTE
 
     def _day(self, frame: bytes, at: int, when: int | None) -> Mode:
         tick = self.tick
         tick.open, tick.high, tick.low, tick.close = map(self._price, _DAY(frame, at))
-        return Mode.QUOTE
+        return MODE_QUOTE
 
     def _circuits(self, frame: bytes, at: int, when: int | None) -> Mode:
         tick = self.tick
         tick.upper_circuit, tick.lower_circuit = map(self._price, _TWO_PRICES(frame, at))
-        return Mode.QUOTE
+        return MODE_QUOTE
 
     def _open_interest(self, frame: bytes, at: int, when: int | None) -> Mode:
         self.tick.oi = count(_COUNT(frame, at)[0])
-        return Mode.QUOTE
+        return MODE_QUOTE
 
     def _index_value(self, frame: bytes, at: int, when: int | None) -> Mode:
         self.tick.ltp = self._price(_PRICE(frame, at)[0])
-        return Mode.LTP
+        return MODE_LTP
 
     def _level(self, frame: bytes, at: int, when: int | None) -> Mode:
         number = frame[at - 1] - ord("B")
@@ -147,10 +149,12 @@ class _Record:
         self.sell[number] = (
             None if price is None else DepthLevel(price, count(sell_quantity), short_count(sell_orders))
         )
-        return Mode.DEPTH
+        return MODE_DEPTH
 
     def _price(self, raw: float) -> float | None:
         """The rupees that a float32 stands for; None for what is no price."""
+        if 0.01 <= raw < PLAIN_RUPEES:
+            return round(raw, self.decimals)
         value = rupees(raw, self.is_index)
         return None if value is None else round(value, self.decimals) or None
 
@@ -164,12 +168,21 @@ _READERS: Mapping[bytes, _Reader] = {
     b"W": _Record._circuits,
     b"m": _Record._open_interest,
 }
-_TOLD: Mapping[_Reader, tuple[str, ...]] = {
-    _Record._trade: ("ltp", "avg_trade_price", "last_trade_quantity", "volume", "oi"),
-    _Record._day: ("open", "high", "low", "close"),
-    _Record._circuits: ("upper_circuit", "lower_circuit"),
-    _Record._open_interest: ("oi",),
-    _Record._index_value: ("ltp",),
+_Told: TypeAlias = tuple[Sequence[str], Callable[[Tick], tuple[object, ...]]]
+
+
+def _told(*names: str) -> _Told:
+    names = (*names, "instrument")  # which always has a value: of a single name the getter would make no tuple
+    return names, attrgetter(*names)
+
+
+_NOTHING = _told("mode")
+_TOLD: Mapping[_Reader, _Told] = {
+    _Record._trade: _told("ltp", "avg_trade_price", "last_trade_quantity", "volume", "oi"),
+    _Record._day: _told("open", "high", "low", "close"),
+    _Record._circuits: _told("upper_circuit", "lower_circuit"),
+    _Record._open_interest: _told("oi"),
+    _Record._index_value: _told("ltp"),
 }
 """The fields that a packet always tells: what it has no value for is taken back."""
 

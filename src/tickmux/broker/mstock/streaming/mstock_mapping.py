@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from tickmux.broker._clock_offset import ClockOffset
-from tickmux.broker._wire_values import PLAIN, count, epoch_ms, float_count, short_count, wide_price
+from tickmux.broker._wire_values import PLAIN, count, epoch_ms, float_count, wide_price
 from tickmux.broker.mstock.streaming.token_trust import TokenTrust
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick, without_value
 
 EXCHANGE_TYPES = {"NSE": 1, "NSE_INDEX": 1, "NFO": 2, "BSE": 3, "BSE_INDEX": 3, "BFO": 4, "CDS": 13}
 """Our exchange -> the wire's exchange type (section 8). BCD's is unknown, and MCX's only guessed at."""
@@ -153,7 +153,12 @@ class MStockCodec(FeedCodec):
             ltp = wide_price(last, divisor, instrument.is_index)
             if ltp is None:
                 return None
-            return Tick(instrument=instrument, mode=Mode.LTP, ltp=ltp, timestamp=epoch_ms(stamp, self._clock.shift))
+            return Tick(
+                instrument=instrument,
+                mode=MODE_LTP,
+                ltp=ltp,
+                timestamp=epoch_ms(stamp, self._clock.shift),
+            )
         return (
             _index_tick(packet, instrument, divisor, self._clock.shift)
             if instrument.is_index
@@ -230,33 +235,39 @@ def _unwrap(frame: bytes) -> tuple[list[bytes], bool]:
 def _full_tick(packet: bytes, instrument: Instrument, divisor: int, shift: int) -> Tick:
     """A quote or snap quote of what is traded: quantities of 0 are real, prices and times are not (section 6)."""
     stamp, last, quantity, average, volume, buy, sell, open_, high, low, close = _read_quote(packet, 35)
-    index = instrument.is_index
-    raw_prices = (last, open_, high, low, close, average)
-    prices = tuple([raw / divisor if 0 < raw < PLAIN else wide_price(raw, divisor, index) for raw in raw_prices])
+    plain = PLAIN
+    ltp = last / divisor if 0 < last < plain else wide_price(last, divisor, instrument.is_index)
+    first = open_ / divisor if 0 < open_ < plain else wide_price(open_, divisor, instrument.is_index)
+    highest = high / divisor if 0 < high < plain else wide_price(high, divisor, instrument.is_index)
+    lowest = low / divisor if 0 < low < plain else wide_price(low, divisor, instrument.is_index)
+    before = close / divisor if 0 < close < plain else wide_price(close, divisor, instrument.is_index)
+    mean = average / divisor if 0 < average < plain else wide_price(average, divisor, instrument.is_index)
     tick = Tick(
         instrument=instrument,
-        mode=Mode.QUOTE,
-        ltp=prices[0],
+        mode=MODE_QUOTE,
+        ltp=ltp,
         timestamp=epoch_ms(stamp, shift),
-        last_trade_quantity=count(quantity),
-        avg_trade_price=prices[5],
-        volume=count(volume),
-        total_buy_quantity=float_count(buy),
-        total_sell_quantity=float_count(sell),
-        open=prices[1],
-        high=prices[2],
-        low=prices[3],
-        close=prices[4],
-        taken_back=without_value(_PRICES, prices) if None in prices else (),
+        last_trade_quantity=quantity if 0 <= quantity < plain else count(quantity),
+        avg_trade_price=mean,
+        volume=volume if 0 <= volume < plain else count(volume),
+        total_buy_quantity=int(buy) if 0.0 <= buy < plain else float_count(buy),
+        total_sell_quantity=int(sell) if 0.0 <= sell < plain else float_count(sell),
+        open=first,
+        high=highest,
+        low=lowest,
+        close=before,
     )
+    if not (ltp and first and highest and lowest and before and mean):
+        tick.taken_back = without_value(_PRICES, (ltp, first, highest, lowest, before, mean))
     if len(packet) == _SNAP_QUOTE_SIZE:
         traded, oi = _read_times(packet, 123)
         upper, lower = _read_circuits(packet, 347)
-        tick.mode = Mode.DEPTH
+        tick.mode = MODE_DEPTH
         tick.ltt = epoch_ms(traded, shift)
-        tick.oi = count(oi) if instrument.exchange in OI_EXCHANGES else None
-        tick.upper_circuit = wide_price(upper, divisor)
-        tick.lower_circuit = wide_price(lower, divisor)
+        if instrument.exchange in OI_EXCHANGES:
+            tick.oi = oi if 0 <= oi < plain else count(oi)
+        tick.upper_circuit = upper / divisor if 0 < upper < plain else wide_price(upper, divisor)
+        tick.lower_circuit = lower / divisor if 0 < lower < plain else wide_price(lower, divisor)
         tick.depth = Depth(buy=_side(packet[147:247], divisor), sell=_side(packet[247:347], divisor))
     return tick
 
@@ -264,7 +275,7 @@ def _full_tick(packet: bytes, instrument: Instrument, divisor: int, shift: int) 
 def _index_tick(packet: bytes, instrument: Instrument, divisor: int, shift: int) -> Tick:
     """A quote or snap quote of an index: it has no book, and nothing of it is 0."""
     tick = _full_tick(packet, instrument, divisor, shift)
-    tick.mode = Mode.QUOTE
+    tick.mode = MODE_QUOTE
     tick.depth = None
     tick.volume = tick.volume or None
     tick.last_trade_quantity = tick.last_trade_quantity or None
@@ -274,8 +285,11 @@ def _index_tick(packet: bytes, instrument: Instrument, divisor: int, shift: int)
 
 
 def _side(raw: bytes, divisor: int) -> list[DepthLevel]:
+    plain = PLAIN
     return [
-        DepthLevel(value, quantity, short_count(orders))
+        DepthLevel(value, quantity, orders)
         for _, quantity, raw_price, orders in _LEVEL.iter_unpack(raw)
-        if count(quantity) and (value := wide_price(raw_price, divisor)) is not None
+        if quantity
+        and (value := raw_price / divisor if 0 < raw_price < plain else wide_price(raw_price, divisor))
+        and (0 < quantity < plain or count(quantity))
     ]

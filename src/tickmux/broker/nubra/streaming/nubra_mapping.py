@@ -24,7 +24,7 @@ from tickmux.broker.nubra.streaming.feed_schema import (
 from tickmux.broker.nubra.streaming.names import NameTable, stock_name
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick
 
 LTP, FULL = "ltp", "full"
 MOST_LEVELS = 20
@@ -248,7 +248,7 @@ def _malformed(frame: bytes) -> Decoded:
 def _orderbook_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick:
     return Tick(
         instrument=instrument,
-        mode=Mode.DEPTH,
+        mode=MODE_DEPTH,
         ltp=wide_price(item.ltp, _PAISE),
         timestamp=_time(item.timestamp or batch_time),
         last_trade_quantity=_quantity(item.ltq),
@@ -269,7 +269,7 @@ def _index_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick | No
     alone = high is low is close is volume is None
     return Tick(
         instrument=instrument,
-        mode=Mode.LTP if alone else Mode.QUOTE,
+        mode=MODE_LTP if alone else MODE_QUOTE,
         ltp=value,
         timestamp=_time(item.timestamp or batch_time),
         high=high,
@@ -289,7 +289,7 @@ def _bucket_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick | N
         return None
     return Tick(
         instrument=instrument,
-        mode=Mode.QUOTE,
+        mode=MODE_QUOTE,
         timestamp=_time(item.timestamp or batch_time),
         open=first,
         high=high,
@@ -304,7 +304,7 @@ def _greeks_tick(item: Any, instrument: Instrument, batch_time: int) -> Tick | N
         return None
     return Tick(
         instrument=instrument,
-        mode=Mode.QUOTE,
+        mode=MODE_QUOTE,
         ltp=ltp,
         timestamp=_time(item.ts or batch_time),
         volume=_quantity(item.volume),

@@ -12,7 +12,7 @@ from tickmux.broker._wire_values import PLAIN, count, epoch_ms, price
 from tickmux.broker.pocketful.streaming.early_closes import EarlyCloses
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick, without_value
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick, without_value
 
 EXCHANGE_CODES = {
     "NSE": 1, "NSE_INDEX": 1, "NFO": 2, "CDS": 3, "MCX": 4, "BSE": 6, "BSE_INDEX": 6, "BFO": 7,
@@ -121,7 +121,7 @@ def _compact(frame: bytes, instrument: Instrument, divisor: int) -> Tick | None:
         return None
     return Tick(
         instrument=instrument,
-        mode=Mode.LTP,
+        mode=MODE_LTP,
         ltp=ltp,
         ltt=epoch_ms(traded),
         upper_circuit=price(high, divisor),
@@ -140,14 +140,23 @@ def _detailed(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
         open_, high, low, close, lower, upper, oi,
     ) = _DETAILED_FRAME.unpack_from(frame)  # fmt: skip
     index = instrument.is_index
-    raw_prices = (last, open_, high, low, close, average, upper, lower)
-    prices = tuple([raw / divisor if 0 < raw < PLAIN else price(raw, divisor, index) for raw in raw_prices])
+    plain = PLAIN
+    prices = (
+        last / divisor if 0 < last < plain else price(last, divisor, index),
+        open_ / divisor if 0 < open_ < plain else price(open_, divisor, index),
+        high / divisor if 0 < high < plain else price(high, divisor, index),
+        low / divisor if 0 < low < plain else price(low, divisor, index),
+        close / divisor if 0 < close < plain else price(close, divisor, index),
+        average / divisor if 0 < average < plain else price(average, divisor, index),
+        upper / divisor if 0 < upper < plain else price(upper, divisor, index),
+        lower / divisor if 0 < lower < plain else price(lower, divisor, index),
+    )
     tick = Tick(
         instrument=instrument,
-        mode=Mode.QUOTE,
+        mode=MODE_QUOTE,
         ltp=prices[0],
-        ltt=epoch_ms(traded),
-        timestamp=epoch_ms(stamp),
+        ltt=traded * 1000 if 0 < traded < plain else epoch_ms(traded),
+        timestamp=stamp * 1000 if 0 < stamp < plain else epoch_ms(stamp),
         open=prices[1],
         high=prices[2],
         low=prices[3],
@@ -155,10 +164,10 @@ def _detailed(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
         avg_trade_price=prices[5],
         upper_circuit=prices[6],
         lower_circuit=prices[7],
-        volume=_count(volume, index),
-        last_trade_quantity=_count(quantity, index),
-        total_buy_quantity=_count(buy, index),
-        total_sell_quantity=_count(sell, index),
+        volume=volume if 0 < volume < plain else _count(volume, index),
+        last_trade_quantity=quantity if 0 < quantity < plain else _count(quantity, index),
+        total_buy_quantity=buy if 0 < buy < plain else _count(buy, index),
+        total_sell_quantity=sell if 0 < sell < plain else _count(sell, index),
         taken_back=without_value(_DETAILED_PRICES, prices) if None in prices else (),
     )
     if instrument.exchange in _WITH_OPEN_INTEREST:
@@ -170,10 +179,11 @@ def _snap_quote(frame: bytes, instrument: Instrument, divisor: int) -> Tick:
     _, *numbers = _SNAP_FRAME.unpack_from(frame)
     average, open_, high, low, close, buy, sell, volume = numbers[30:]
     index = instrument.is_index
-    prices = tuple([price(raw, divisor, index) for raw in (open_, high, low, close, average)])
+    raw_prices = (open_, high, low, close, average)
+    prices = tuple([raw / divisor if 0 < raw < PLAIN else price(raw, divisor, index) for raw in raw_prices])
     return Tick(
         instrument=instrument,
-        mode=Mode.QUOTE if index else Mode.DEPTH,
+        mode=MODE_QUOTE if index else MODE_DEPTH,
         open=prices[0],
         high=prices[1],
         low=prices[2],
@@ -194,10 +204,13 @@ def _count(raw: int, is_index: bool) -> int | None:
 
 def _side(numbers: Sequence[int], divisor: int) -> list[DepthLevel]:
     """Five levels: their orders, then their prices, then their quantities."""
+    plain = PLAIN
     return [
-        DepthLevel(value, quantity, count(orders))
+        DepthLevel(value, quantity, orders if 0 <= orders < plain else count(orders))
         for orders, raw, quantity in zip(numbers[:5], numbers[5:10], numbers[10:], strict=True)
-        if (value := price(raw, divisor)) is not None and count(quantity)
+        if quantity
+        and (value := raw / divisor if 0 < raw < plain else price(raw, divisor))
+        and (0 < quantity < plain or count(quantity))
     ]
 
 

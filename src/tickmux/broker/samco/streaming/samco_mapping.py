@@ -25,7 +25,7 @@ from tickmux.broker.samco.streaming.listing_ids import (
 from tickmux.broker.samco.streaming.samco_fields import book, price, quantity, tells_something, trade_time
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame, HttpRequest
 from tickmux.instrument import Instrument
-from tickmux.tick import QUOTE_FIELDS, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, QUOTE_FIELDS, Tick
 
 _STREAMS = {"quote": ("quote",), "depth": ("quote", "quote2")}
 _DEPTH_STREAMS = frozenset({"quote2", "marketDepth", "marketdata"})  # two of them are never sent (section 4)
@@ -217,7 +217,7 @@ class SamcoCodec(FeedCodec):
         get = fields.get
         tick = Tick(
             instrument=instrument,
-            mode=Mode.QUOTE,
+            mode=MODE_QUOTE,
             ltp=last,
             ltt=trade_time((get("lttUTC"), True), (get("ltt"), False), (get("lTrdT"), False)),
             open=price(get("o"), index),
@@ -232,7 +232,7 @@ class SamcoCodec(FeedCodec):
             oi=quantity(get("oI")),
         )
         if all(getattr(tick, name) is None for name in QUOTE_FIELDS):
-            tick.mode = Mode.LTP
+            tick.mode = MODE_LTP
         # Frames are complete, but zero is what the broker sends of all that it does not know (section 5).
         tick.taken_back = tuple(
             name for key, name in _TOLD.items() if getattr(tick, name) is None and tells_something(get(key))
@@ -251,7 +251,7 @@ class SamcoCodec(FeedCodec):
             return None
         return Tick(
             instrument=instrument,
-            mode=Mode.DEPTH,
+            mode=MODE_DEPTH,
             ltt=traded,
             total_buy_quantity=buy,
             total_sell_quantity=sell,

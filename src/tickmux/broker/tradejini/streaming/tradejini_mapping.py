@@ -16,7 +16,7 @@ from tickmux.broker.tradejini.streaming import packets as wire
 from tickmux.broker.tradejini.streaming.packets import BrokenFrame, BrokenPacket, UnknownField
 from tickmux.codec import Credentials, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_QUOTE, Depth, DepthLevel, Tick
 
 DIVISORS = {1: 100, 2: 100, 3: 100, 4: 100, 5: 10_000_000, 6: 10_000, 7: 10_000, 8: 100, 9: 10_000, 10: 10_000}
 """Segment -> wire units in a rupee."""
@@ -173,7 +173,7 @@ class TradejiniCodec(FeedCodec):
             record[name] = value
             if value is None:
                 lost += (name,)
-        decoded.ticks.append(Tick(instrument=instrument, mode=Mode.QUOTE, taken_back=lost, **record))
+        decoded.ticks.append(Tick(instrument=instrument, mode=MODE_QUOTE, taken_back=lost, **record))
 
     def _read_book(self, body: bytes, start: int, end: int, decoded: Decoded) -> None:
         values, rest = wire.fields(body, start, end, _L5_FIELDS, wire.LEVELS)
@@ -196,7 +196,7 @@ class TradejiniCodec(FeedCodec):
         for key, name in _TOTALS.items():
             if key in values:
                 record[name] = counted(values[key])
-        decoded.ticks.append(Tick(instrument=instrument, mode=Mode.DEPTH, depth=depth, **record))
+        decoded.ticks.append(Tick(instrument=instrument, mode=MODE_DEPTH, depth=depth, **record))
 
     def _subject(self, values: dict[int, Any]) -> tuple[int, Instrument | None, Record]:
         """Divisor, instrument and record that a packet is about; no instrument where it is not subscribed."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from tickmux.broker._wire_values import DEAREST, count, float_count, rupees
+from tickmux.broker._wire_values import DEAREST, PLAIN, PLAIN_RUPEES, count, float_count, rupees
 from tickmux.broker.upstox.errors import error_codes, is_auth_failure, quotable
 from tickmux.broker.upstox.streaming.feed_schema import ParseError, parse_feed_response
 from tickmux.codec import BinaryText, Decoded, Event, FeedCodec, Frame
 from tickmux.instrument import Instrument
-from tickmux.tick import Depth, DepthLevel, Mode, Tick
+from tickmux.tick import MODE_DEPTH, MODE_LTP, MODE_QUOTE, Depth, DepthLevel, Tick
 
 DEPTH_30 = "full_d30"
 
@@ -25,7 +25,7 @@ _REQUEST_MODE_D5, _REQUEST_MODE_D30 = 1, 3
 _MOST_BYTES, _MOST_ENTRIES = 4 << 20, 10_000
 _MOST_LEVELS, _MOST_CANDLES = 30, 32
 
-_CURRENCY = frozenset({"CDS", "BCD"})
+_FINE_SCALES = frozenset({"CDS", "BCD", "NCO"})
 _OI_EXCHANGES = frozenset({"NFO", "BFO", "CDS", "BCD", "MCX", "NCO"})
 
 _TIME_LIMIT = 253_402_300_800_000  # the year 10000
@@ -41,7 +41,7 @@ class _Known:
 
     def __init__(self, instrument: Instrument) -> None:
         self.is_index = instrument.is_index
-        self.plain = 200.0 if instrument.exchange in _CURRENCY else DEAREST
+        self.plain = PLAIN_RUPEES if instrument.exchange in _FINE_SCALES else DEAREST
         """Rupees below which there is no sentinel."""
         self.lost: tuple[str, ...] = ()
         """What was taken back since the last tick."""
@@ -246,7 +246,7 @@ def _tick(feed: Any, known: _Known, instrument: Instrument, stamp: int | None) -
         _merge_ltpc(known, feed.ltpc)
         if known.ltp is None:
             return None
-        return _ltp_fields(Tick(instrument=instrument, mode=Mode.LTP, timestamp=stamp), known)
+        return _ltp_fields(Tick(instrument=instrument, mode=MODE_LTP, timestamp=stamp), known)
     if kind == "fullFeed":
         full = feed.fullFeed
         kind = full.WhichOneof("union")
@@ -269,13 +269,17 @@ def _market_tick(feed: Any, known: _Known, instrument: Instrument, stamp: int | 
     if average:
         known.average = average if 0.0 < average < known.plain else known.judged("avg_trade_price", average)
     if volume:
-        known.volume = known.counted("volume", volume)
+        known.volume = volume if 0 < volume < PLAIN else known.counted("volume", volume)
     if buy_total:
-        known.buy_total = known.counted("total_buy_quantity", buy_total)
+        known.buy_total = (
+            int(buy_total) if 0.0 < buy_total < PLAIN else known.counted("total_buy_quantity", buy_total)
+        )
     if sell_total:
-        known.sell_total = known.counted("total_sell_quantity", sell_total)
+        known.sell_total = (
+            int(sell_total) if 0.0 < sell_total < PLAIN else known.counted("total_sell_quantity", sell_total)
+        )
     if feed.HasField("marketLevel"):
-        depth = known.depth = _depth(feed.marketLevel.bidAskQuote)
+        depth = known.depth = _depth(feed.marketLevel.bidAskQuote, known.plain)
         # An empty side of a book has no quantity: the zero that is not on the wire is one here (section 5.5).
         if not buy_total and not depth.buy:
             known.buy_total = 0
@@ -284,7 +288,7 @@ def _market_tick(feed: Any, known: _Known, instrument: Instrument, stamp: int | 
     return _ltp_fields(
         Tick(
             instrument=instrument,
-            mode=Mode.DEPTH,
+            mode=MODE_DEPTH,
             timestamp=stamp,
             open=known.open,
             high=known.high,
@@ -308,7 +312,7 @@ def _index_tick(feed: Any, known: _Known, instrument: Instrument, stamp: int | N
     if known.ltp is None and known.open is None:
         return None
     tick = Tick(
-        instrument=instrument, mode=Mode.QUOTE, timestamp=stamp, open=known.open, high=known.high, low=known.low
+        instrument=instrument, mode=MODE_QUOTE, timestamp=stamp, open=known.open, high=known.high, low=known.low
     )
     return _ltp_fields(tick, known)
 
@@ -321,7 +325,7 @@ def _greeks_tick(feed: Any, known: _Known, instrument: Instrument, stamp: int | 
     oi = _merge_oi(known, feed.oi, instrument)
     if known.ltp is None and known.volume is None:
         return None
-    tick = Tick(instrument=instrument, mode=Mode.QUOTE, timestamp=stamp, volume=known.volume, oi=oi)
+    tick = Tick(instrument=instrument, mode=MODE_QUOTE, timestamp=stamp, volume=known.volume, oi=oi)
     return _ltp_fields(tick, known)
 
 
@@ -340,7 +344,7 @@ def _merge_ltpc(known: _Known, ltpc: Any) -> None:
     if 0 < time < _TIME_LIMIT:
         known.ltt = time
     if quantity:
-        known.ltq = known.counted("last_trade_quantity", quantity)
+        known.ltq = quantity if 0 < quantity < PLAIN else known.counted("last_trade_quantity", quantity)
     if close:
         known.close = close if 0.0 < close < known.plain else known.judged("close", close)
 
@@ -350,12 +354,13 @@ def _merge_day(known: _Known, candles: Any) -> None:
     for candle in candles if len(candles) <= _MOST_CANDLES else candles[:_MOST_CANDLES]:
         if candle.interval == "1d":
             first, high, low = candle.open, candle.high, candle.low
+            plain = known.plain
             if first:
-                known.open = known.judged("open", first)
+                known.open = first if 0.0 < first < plain else known.judged("open", first)
             if high:
-                known.high = known.judged("high", high)
+                known.high = high if 0.0 < high < plain else known.judged("high", high)
             if low:
-                known.low = known.judged("low", low)
+                known.low = low if 0.0 < low < plain else known.judged("low", low)
             return
 
 
@@ -367,14 +372,15 @@ def _merge_oi(known: _Known, oi: float, instrument: Instrument) -> int | None:
     return known.oi
 
 
-def _depth(quotes: Any) -> Depth:
+def _depth(quotes: Any, plain: float) -> Depth:
     buy: list[DepthLevel] = []
     sell: list[DepthLevel] = []
+    most = PLAIN
     for quote in quotes if len(quotes) <= _MOST_LEVELS else quotes[:_MOST_LEVELS]:
-        price, quantity = rupees(quote.bidP), count(quote.bidQ)
-        if price is not None and quantity:
+        price, quantity = quote.bidP, quote.bidQ
+        if (0.0 < price < plain or rupees(price)) and (0 < quantity < most or count(quantity)):
             buy.append(DepthLevel(price, quantity))
-        price, quantity = rupees(quote.askP), count(quote.askQ)
-        if price is not None and quantity:
+        price, quantity = quote.askP, quote.askQ
+        if (0.0 < price < plain or rupees(price)) and (0 < quantity < most or count(quantity)):
             sell.append(DepthLevel(price, quantity))
     return Depth(buy, sell)
