@@ -440,6 +440,11 @@ def test_the_other_clock_is_read_and_a_late_answer_does_not_spoil_it():
             assert link.clock_offset == 7, "under way for ten seconds"
             link._set_clock(feed_wire.Here("x", sent=10_999_000_000, clock=50_999_500_000), now=11_000_000_000)
             assert link.clock_offset == 40_000_000_000
+            link.clock_offset = None
+            link._set_clock(feed_wire.Here("x", sent=1_000_000_000, clock=11_000_000_099), now=11_000_000_000)
+            assert link.clock_offset == 99, "a first answer that was late says how much it is at least"
+            link._set_clock(feed_wire.Here("x", sent=11_000_000_000, clock=51_000_500_000), now=11_001_000_000)
+            assert link.clock_offset == 40_000_000_000, "the next one is surer"
 
     run(main)
 

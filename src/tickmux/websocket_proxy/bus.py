@@ -274,8 +274,6 @@ class RemoteBus:
         self._on_drained = on_drained
         self._offset = offset
         self._on_stale = on_stale
-        self._oldest: int | None = None
-        """The stamp of the oldest batch that this drain takes."""
         self._dropping = False
         self._reader = BusReader(self._door.socket, self._take, self._drained, BusSubscriber.DRAIN)
         self.stale = 0
@@ -299,17 +297,16 @@ class RemoteBus:
         self._door.close()
 
     def _take(self, topic: bytes, body: bytes) -> None:
-        if self._oldest is None:  # one reading of the clock a drain
-            offset = self._offset()
-            self._oldest = 0 if offset is None else time.monotonic_ns() + offset - _TOO_OLD
-        if int.from_bytes(topic[-_STAMP:], "big") < self._oldest:
+        # A reading of the clock for each: the process may be stopped in the middle of a drain.
+        offset = self._offset()
+        oldest = 0 if offset is None else time.monotonic_ns() + offset - _TOO_OLD
+        if int.from_bytes(topic[-_STAMP:], "big") < oldest:
             self.stale += 1
             self._dropping = True
         else:
             self._on_message(topic, body)
 
     def _drained(self) -> None:
-        self._oldest = None
         self._on_drained()
         if self._dropping:
             self._dropping = False

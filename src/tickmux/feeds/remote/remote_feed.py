@@ -245,6 +245,9 @@ class FeedLink:
         """Takes the reading if it is surer than the last one, whose clocks may have drifted or stood still since."""
         doubt = now - answer.sent
         if doubt > _MOST_DOUBT:
+            if self.clock_offset is None:  # at least this much, so that nothing fresh is dropped
+                self.clock_offset = answer.clock - now
+                self._clock_doubt, self._clock_read = doubt, now
             return
         if self.clock_offset is None or doubt <= self._clock_doubt + (now - self._clock_read) // _DRIFT:
             self.clock_offset = answer.clock - answer.sent - doubt // 2
