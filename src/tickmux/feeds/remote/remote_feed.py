@@ -248,6 +248,7 @@ class FeedLink:
             if self.clock_offset is None:  # at least this much, so that nothing fresh is dropped
                 self.clock_offset = answer.clock - now
                 self._clock_doubt, self._clock_read = doubt, now
+                self.send(wire.Alive(time.monotonic_ns()))  # a start keeps answers waiting; the next one is surer
             return
         if self.clock_offset is None or doubt <= self._clock_doubt + (now - self._clock_read) // _DRIFT:
             self.clock_offset = answer.clock - answer.sent - doubt // 2
