@@ -3,6 +3,8 @@
 import ast
 import asyncio
 import logging
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -128,3 +130,30 @@ def test_no_other_module_starts_tasks():
         if isinstance(node, ast.Attribute) and node.attr in ("create_task", "ensure_future", "TaskGroup")
     ]
     assert not found
+
+
+def test_a_loop_that_the_end_of_the_interpreter_stops_says_nothing(tmp_path):
+    """Threads go first when an interpreter ends; a daemon thread's loop that asks for one then has not failed."""
+    (tmp_path / "ends.py").write_text(
+        """
+import asyncio, threading, time
+from tickmux import owned_task
+
+async def loop():
+    while True:
+        await asyncio.to_thread(time.sleep, 0)
+
+async def main():
+    owned_task.keep_running(loop, "watch")
+    started.set()
+    await asyncio.sleep(60)
+
+started = threading.Event()
+threading.Thread(target=lambda: asyncio.run(main()), daemon=True).start()
+started.wait()
+import atexit
+atexit.register(time.sleep, 0.3)
+"""
+    )
+    done = subprocess.run([sys.executable, "ends.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

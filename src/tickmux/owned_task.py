@@ -54,7 +54,9 @@ async def _again_and_again(work: Callable[[], Coroutine[Any, Any, None]], name: 
         began = clock()
         try:
             await work()
-        except Exception:
+        except Exception as error:
+            if _at_the_end(error):
+                return
             if clock() - began >= _HEALTHY:
                 pause = _FIRST
             log.exception("%s has failed and begins again in %.1f s", name, pause)
@@ -64,6 +66,15 @@ async def _again_and_again(work: Callable[[], Coroutine[Any, Any, None]], name: 
         pause = min(2 * pause, _LONGEST)
 
 
+def _at_the_end(error: BaseException) -> bool:
+    """Whether the interpreter is ending, which takes the threads away first: that is no failure of anybody's.
+
+    Python has several words for it ("cannot schedule new futures after interpreter shutdown", "can't register atexit
+    after shutdown"), and no public way to ask.
+    """
+    return isinstance(error, RuntimeError) and "shutdown" in str(error)
+
+
 def _report(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
+    if not task.cancelled() and (error := task.exception()) is not None and not _at_the_end(error):
         log.error("%s has failed", task.get_name(), exc_info=error)

@@ -113,10 +113,14 @@ def expect_moving(price):
 
 
 def axe(page):
-    """What axe finds; through the debugger, since the pages' policy lets no script in."""
+    """What axe finds, and finds again: of a page that prices change all the time it reads some colours of before a
+    switch of the theme and others of after it. Through the debugger, since the pages' policy lets no script in."""
     page.evaluate(AXE.read_text())
-    page.evaluate("Promise.allSettled(document.getAnimations().map(({ finished }) => finished)).then(() => null)")
-    found = page.evaluate("axe.run().then(({ violations }) => violations)")
+    for _ in range(3):
+        page.evaluate("Promise.allSettled(document.getAnimations().map(({ finished }) => finished)).then(() => null)")
+        found = page.evaluate("axe.run().then(({ violations }) => violations)")
+        if not found:
+            break
     return [f"{one['id']}: {node['html'][:160]} {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
