@@ -236,3 +236,33 @@ def test_sockets_are_kept_alive_by_tcp_and_hold_little_back():
             assert kernel.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 64 << 10
 
     run(main)
+
+
+def closed(transport):
+    """Whether writing to it fails."""
+    try:
+        transport.write(b"")
+    except RuntimeError:
+        return True
+    return False
+
+
+def test_a_socket_that_the_loop_has_closed_costs_the_other_clients_nothing():
+    """Between the end of a socket and the loop's word of it, a drain may still write to it."""
+
+    async def main():
+        async with running_proxy() as proxy, connected(proxy):
+            (gone,) = proxy.clients
+            async with connected(proxy) as staying:
+                (alive,) = proxy.clients - {gone}
+                transport = gone._transport.underlying_transport
+                transport.abort()
+                while not closed(transport):
+                    await asyncio.sleep(0)
+                for session in (gone, alive):
+                    session.append(b"\x81\x02{}")
+                    session.flush()
+                assert await staying.receive() == {}
+                await eventually(lambda: gone not in proxy.clients)
+
+    run(main)

@@ -47,6 +47,10 @@ _LINGER = 60.0
 """Seconds for which a client that has stopped reading may still find out why it was closed."""
 
 
+def _nowhere(data: bytes) -> None:
+    """What a socket that is gone is sent."""
+
+
 class ClientSession(picows.WSListener):
     """One connected client."""
 
@@ -72,7 +76,7 @@ class ClientSession(picows.WSListener):
         self.marks: dict[Slot, int] = {}
         """While paused: which payload of each subscription was the last to go out."""
         self._transport: WSTransport | None = None
-        self._write: Callable[[bytes], object] = lambda data: None
+        self._write: Callable[[bytes], object] = _nowhere
         self._full = False
         self._room = asyncio.Event()
         self._room.set()
@@ -196,7 +200,10 @@ class ClientSession(picows.WSListener):
         self.bytes += len(data)
         self._proxy.counters.bytes += len(data)
         pending.clear()
-        self._write(data)
+        try:
+            self._write(data)
+        except RuntimeError:  # closed by the loop, which has not told us yet: the other clients' turn is now
+            self._write = _nowhere
         if self.bytes > self._look_at:
             self._look_at_window()
 
