@@ -210,11 +210,13 @@ class ClientSubscriptions(Generic[H]):
         if self._client.closing:
             return key
         index = self._proxy.index
-        before = index.held(self._client).get((item.symbol, key.exchange, key.mode))
+        slot = (item.symbol, key.exchange, key.mode)
+        before = index.held(self._client).get(slot)
         returned = before.topic.key if before is not None else None
         index.add(self._client, key, verdict.topic, feed.broker, self._lane(item))
-        if self._client.paused:
-            self._client.marks.update(index.pause(self._client))
+        # One lane, not `pause`: with thousands of them that would be thousands of times all.
+        if self._client.paused and (sent := index.withhold(self._client, slot)) is not None:
+            self._client.marks[slot] = sent
         return returned
 
     def _lane(self, item: Item) -> LaneKey:

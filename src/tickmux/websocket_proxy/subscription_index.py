@@ -174,11 +174,12 @@ class SubscriptionIndex(Generic[S]):
         for _, lane in self.held(subscriber).values():
             lane.appends[subscriber] = subscriber.append
 
-    def withhold(self, subscriber: S, slot: Slot) -> None:
-        """Takes a subscriber out of one lane until `admit`."""
+    def withhold(self, subscriber: S, slot: Slot) -> int | None:
+        """Takes a subscriber out of one lane until `admit`; which payload went out last, None if it was not in it."""
         found = self.held(subscriber).get(slot)
-        if found is not None:
-            found.lane.appends.pop(subscriber, None)
+        if found is None or found.lane.appends.pop(subscriber, None) is None:
+            return None
+        return found.lane.sent
 
     def admit(self, subscriber: S, slot: Slot) -> None:
         """Puts a subscriber back into one lane."""
